@@ -1,0 +1,1 @@
+"""What the service is about: nouns, states, errors and settings. Knows no HTTP, no SQL and no queue."""

@@ -1,0 +1,59 @@
+"""Delivery: one verified request of a source, its form in the queue, and what a reader makes of it."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.memory import MemoryDraft
+from domain.session import ChunkFormat, SessionDraft, Turn
+from domain.task import ArtifactDraft, TaskDraft
+
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
+NATIVE = "native"  # the source of POST /webhook without a name
+
+# The names that endpoint and worker must agree on. They are a contract between versions that run side by side.
+QUEUE_NAME = "deliveries"
+BATCH_JOB = "process_batch"
+
+
+def delivery_key(source: str, delivery_id: str) -> str:
+    """The id by which we know a delivery everywhere: 32 hex digits of (source, delivery id).
+
+    RQ allows letters, digits, `_` and `-` in a job id, and senders' ids can be any text, so they are digested.
+    """
+    return hashlib.sha256(f"{source}\n{delivery_id}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A verified request. `body` is the raw bytes as they came; `event` is the kind the source gave it."""
+
+    source: str
+    delivery_id: str
+    event: str
+    received_at: datetime
+    content_type: str
+    body: bytes
+    session_id: str | None = None  # from the URL, for bodies that cannot name their session (plain text, VTT)
+
+    @property
+    def key(self) -> str:
+        return delivery_key(self.source, self.delivery_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader made of a delivery: all of it is written in one transaction, or none.
+
+    `summary` is the sender's own summary of these turns; it is kept and searched, but nothing is extracted
+    from it while there are turns. `memories` and `tasks` are the sender's own, given outright.
+    """
+
+    session: SessionDraft
+    turns: tuple[Turn, ...] = ()
+    format: ChunkFormat = "dialogue"
+    summary: str | None = None
+    memories: tuple[MemoryDraft, ...] = ()
+    tasks: tuple[TaskDraft, ...] = ()
+    artifacts: tuple[ArtifactDraft, ...] = ()

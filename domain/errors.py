@@ -1,0 +1,173 @@
+"""Every error a person or a program can meet, with the code and the HTTP status it is known by.
+
+    AIWebhookError
+    ├── Refused                     the request is at fault; nothing was kept
+    │   ├── EmptyBody  BodyTooLarge  InvalidJson  UnknownKind
+    │   ├── InvalidApiKey  SignatureError  SignatureExpired
+    │   ├── UnknownSource  InvalidRequest
+    │   └── NotFound
+    ├── TaskError                   a move of a task that its state or holder does not allow
+    │   ├── ClaimLost  InvalidMove  AgentAtCapacity
+    │   └── UnknownAgent  UnknownTask
+    ├── Unreadable                  an accepted delivery that says nothing we can read; it is kept
+    ├── Unavailable                 our fault or a server's; the same request will do later
+    │   └── QueueUnavailable  DatabaseUnavailable
+    └── SettingsError               the service cannot start as it is set up
+
+`code` never changes once published. The message is a sentence for people, `hint` says what to do next.
+Neither ever quotes what was said, a secret, or a token.
+"""
+
+from typing import Any
+
+
+class AIWebhookError(Exception):
+    code = "internal_error"
+    status = 500
+    hint = "Look at the service's log; nothing that was accepted is lost."
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if hint is not None:
+            self.hint = hint
+
+
+class Refused(AIWebhookError):
+    code = "invalid_request"
+    status = 400
+    hint = "Correct the request and send it again."
+
+
+class EmptyBody(Refused):
+    code = "empty_body"
+    hint = "Send a JSON object, or a transcript as text/plain, text/vtt or application/x-subrip."
+
+
+class BodyTooLarge(Refused):
+    code = "body_too_large"
+    status = 413
+    hint = "Send the conversation in parts with the same session, or raise AI_WEBHOOK_MAX_BODY_BYTES."
+
+
+class InvalidJson(Refused):
+    code = "invalid_json"
+    hint = "Send UTF-8 JSON, an object at the top, nested no deeper than 100 levels."
+
+
+class UnknownKind(Refused):
+    code = "unknown_kind"
+    status = 422
+    hint = "`type` is collaborative_session_command, llm_conversation_insight or task_command."
+
+
+class InvalidApiKey(Refused):
+    code = "invalid_api_key"
+    status = 401
+    hint = "Send `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+
+
+class SignatureError(Refused):
+    """A signature that is missing, malformed or wrong: always this one error, so that it tells nothing."""
+
+    code = "invalid_signature"
+    status = 401
+    hint = "Sign the raw bytes of the body with the secret that this source has here."
+
+
+class SignatureExpired(SignatureError):
+    code = "signature_expired"
+    hint = "Sign again with the current time; check the clocks of both machines."
+
+
+class UnknownSource(Refused):
+    code = "unknown_source"
+    status = 404
+    hint = "Source names are lower-case letters, digits, - and _; other sources need an API key."
+
+
+class InvalidRequest(Refused):
+    code = "invalid_request"
+    status = 422
+
+
+class Forbidden(Refused):
+    code = "forbidden"
+    status = 401
+    hint = "Send `Authorization: Bearer TOKEN`; `ai-webhook up` keeps the token in its data folder."
+
+
+class NotFound(Refused):
+    code = "not_found"
+    status = 404
+    hint = "List what there is first."
+
+
+class TaskError(AIWebhookError):
+    code = "task_error"
+    status = 409
+    hint = "Look at the task's state first."
+
+
+class ClaimLost(TaskError):
+    code = "claim_lost"
+    hint = "The lease lapsed or somebody else holds the task now; drop the work or claim again."
+
+
+class InvalidMove(TaskError):
+    code = "invalid_move"
+    hint = "Look at the task's status; not every move is allowed from it."
+
+
+class AgentAtCapacity(TaskError):
+    code = "agent_at_capacity"
+    hint = "Finish or release a task first, or raise the agent's max_concurrent."
+
+
+class UnknownAgent(TaskError):
+    code = "unknown_agent"
+    status = 404
+    hint = "`ai-webhook agents list` shows the agents there are."
+
+
+class UnknownTask(TaskError):
+    code = "unknown_task"
+    status = 404
+    hint = "`ai-webhook tasks list` shows the tasks there are."
+
+
+class Unreadable(AIWebhookError):
+    """An accepted delivery that cannot be read. It ends as `failed`, kept whole, with this code and message."""
+
+    code = "unreadable"
+    status = 422
+    hint = "Correct the sender; after a fix on our side replay the delivery."
+
+    def __init__(self, message: str, *, code: str = "unreadable", retry: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry = retry  # True where a delivery still on its way may mend it (a session not yet created)
+
+
+class Unavailable(AIWebhookError):
+    code = "unavailable"
+    status = 503
+    hint = "Send the same request again in a few seconds."
+
+
+class QueueUnavailable(Unavailable):
+    code = "queue_unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+
+
+class SettingsError(AIWebhookError):
+    code = "invalid_settings"
+    hint = ".env.example lists every setting with its default and its unit."
+
+
+def error_body(error: AIWebhookError) -> dict[str, Any]:
+    """The one JSON shape in which every surface tells an error."""
+    return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}

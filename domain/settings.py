@@ -1,0 +1,145 @@
+"""Every setting, its default and its unit: read once, frozen, handed on.
+
+Values come from the environment, then from `.env`. A secret may also come from a file: `WEBHOOK_API_KEY_FILE`
+names one that holds what `WEBHOOK_API_KEY` would, as container platforms mount it.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from domain.errors import SettingsError
+
+SOURCE_SECRET_PREFIX = "WEBHOOK_SECRET_"  # noqa: S105 - the name of a setting
+
+
+def setting(name: str, default: Any, description: str, **limits: Any) -> Any:
+    return Field(default=default, alias=name, description=description, **limits)
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    database_url: SecretStr | None = setting(
+        "DATABASE_URL", None, "PostgreSQL 15 to 18; unset: the PG* variables, else an embedded server"
+    )
+    pg_host: str | None = setting("PGHOST", None, "with PGPORT, PGUSER, PGPASSWORD, PGDATABASE: as psql reads them")
+    redis_url: SecretStr | None = setting(
+        "REDIS_URL", None, "Redis 6.2 or Valkey 7.2 and newer; unset: an embedded server"
+    )
+    webhook_api_key: SecretStr | None = setting(
+        "WEBHOOK_API_KEY", None, "the key that senders bring; several after commas while you rotate"
+    )
+    source_secrets: Mapping[str, SecretStr] = Field(
+        default_factory=dict,
+        description="WEBHOOK_SECRET_<SOURCE>: the signing secret of a source; several after commas while you rotate",
+    )
+    url: str | None = setting(
+        "AI_WEBHOOK_URL", None, "the service the command talks to; unset: the one that is up here"
+    )
+    token: SecretStr | None = setting("AI_WEBHOOK_TOKEN", None, "bearer token for /api")
+    data_dir: Path | None = setting(
+        "AI_WEBHOOK_DATA", None, "folder of the embedded servers; unset: the user's data folder"
+    )
+    server_user: str = setting(
+        "AI_WEBHOOK_SERVER_USER",
+        "nobody",
+        "as root: the user the embedded servers run as (PostgreSQL refuses root)",
+    )
+    postgres_bin: Path | None = setting(
+        "AI_WEBHOOK_POSTGRES_BIN", None, "folder with initdb and postgres to use instead of the packaged ones"
+    )
+    rq_dashboard_username: str = setting("RQ_DASHBOARD_USERNAME", "admin", "who may open rq-dashboard")
+    rq_dashboard_password: SecretStr | None = setting(
+        "RQ_DASHBOARD_PASSWORD", None, "with this password; unset: rq-dashboard does not start"
+    )
+    rq_dashboard_port: int = setting("RQ_DASHBOARD_PORT", 9181, "port rq-dashboard listens on", ge=0, le=65535)
+    host: str = setting("AI_WEBHOOK_HOST", "127.0.0.1", "address the web process listens on")
+    port: int = setting("AI_WEBHOOK_PORT", 8000, "port the web process listens on", ge=0, le=65535)
+    workers: int = setting("AI_WEBHOOK_WORKERS", 2, "worker processes that `up` starts", ge=1, le=64)
+    max_body_bytes: int = setting(
+        "AI_WEBHOOK_MAX_BODY_BYTES", 10 * 1024 * 1024, "bytes; a longer body is answered 413", ge=1024
+    )
+    signature_window_seconds: int = setting(
+        "AI_WEBHOOK_SIGNATURE_WINDOW_SECONDS", 300, "seconds a signed timestamp may be off, either way", ge=1
+    )
+    batch_deliveries: int = setting(
+        "AI_WEBHOOK_BATCH_DELIVERIES", 50, "deliveries that one job carries at most", ge=1, le=1000
+    )
+    seen_seconds: int = setting(
+        "AI_WEBHOOK_SEEN_SECONDS",
+        7 * 24 * 3600,
+        "seconds Redis remembers a finished delivery to answer a repeat",
+        ge=1,
+    )
+    job_timeout_seconds: int = setting("AI_WEBHOOK_JOB_TIMEOUT_SECONDS", 180, "seconds a job may take", ge=10)
+    max_attempts: int = setting("AI_WEBHOOK_MAX_ATTEMPTS", 5, "tries before a delivery is `failed`", ge=1, le=100)
+    sweep_seconds: float = setting(
+        "AI_WEBHOOK_SWEEP_SECONDS", 5.0, "seconds between two looks for lost work and lapsed leases", gt=0
+    )
+    pool_size: int = setting("AI_WEBHOOK_POOL_SIZE", 4, "database connections of the web process at most", ge=1)
+    chunk_words: int = setting("AI_WEBHOOK_CHUNK_WORDS", 150, "words of a chunk at most", ge=20, le=2000)
+    default_agent: str = setting("AI_WEBHOOK_DEFAULT_AGENT", "claude_code", "agent of a task that names none")
+    approve_confidence: float = setting(
+        "AI_WEBHOOK_APPROVE_CONFIDENCE",
+        0.9,
+        "an inferred task at or above this starts `pending`, else `proposed`",
+        ge=0,
+        le=1.01,
+    )
+    log_level: str = setting("AI_WEBHOOK_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Self:
+        """Reads the environment over `.env`; raises SettingsError with a sentence for each wrong setting."""
+        values: dict[str, str] = {}
+        if env_file is not None and env_file.is_file():
+            values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
+        values.update(os.environ if environ is None else environ)
+        values = {name: value.strip() for name, value in values.items() if value.strip()}
+        known = {str(field.alias) for field in cls.model_fields.values() if field.alias}
+        for name in [n for n in values if n.endswith("_FILE")]:
+            target = name.removesuffix("_FILE")
+            if target in known or target.startswith(SOURCE_SECRET_PREFIX):
+                values[target] = read_secret(name, values[name])
+        secrets = {
+            name.removeprefix(SOURCE_SECRET_PREFIX).lower(): SecretStr(value)
+            for name, value in values.items()
+            if name.startswith(SOURCE_SECRET_PREFIX) and not name.endswith("_FILE")
+        }
+        try:
+            return cls(**{name: values[name] for name in known & values.keys()}, source_secrets=secrets)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise SettingsError("; ".join(sentence(e) for e in error.errors(include_input=False))) from None
+
+    def conninfo(self) -> str:
+        """For libpq: the URL, or an empty text, which means the PG* variables."""
+        return self.database_url.get_secret_value() if self.database_url else ""
+
+    def api_keys(self) -> tuple[str, ...]:
+        return split_secret(self.webhook_api_key)
+
+    def secrets_of(self, source: str) -> tuple[str, ...]:
+        """The secrets that are valid for a source now, newest first."""
+        return split_secret(self.source_secrets.get(source.replace("-", "_")))
+
+
+def split_secret(secret: SecretStr | None) -> tuple[str, ...]:
+    if secret is None:
+        return ()
+    return tuple(part.strip() for part in secret.get_secret_value().split(",") if part.strip())
+
+
+def read_secret(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name} names a file that cannot be read: {type(error).__name__}.") from None
+
+
+def sentence(error: Any) -> str:
+    return f"{error['loc'][0]}: {error['msg'][0].lower()}{error['msg'][1:]}"
