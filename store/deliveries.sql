@@ -1,0 +1,64 @@
+-- name: record
+-- Records raw deliveries once; a delivery that is known already stays as it is.
+-- It is in the hands of who records it for a minute; then the sweep may hand it out again.
+INSERT INTO deliveries (id, source, delivery_id, event, received_at, content_type, body, session_id, next_attempt_at)
+VALUES (%(id)s, %(source)s, %(delivery_id)s, %(event)s, %(received_at)s, %(content_type)s, %(body)s, %(session_id)s,
+        clock_timestamp() + interval '60 seconds')
+ON CONFLICT DO NOTHING
+
+-- name: take
+-- The unfinished deliveries among these, locked, in the order in which they came; those that another worker has
+-- right now are left to it.
+SELECT id, source, delivery_id, event, received_at, content_type, body, session_id, attempts
+  FROM deliveries WHERE id = ANY (%(ids)s) AND state = 'received'
+ ORDER BY received_at, id FOR UPDATE SKIP LOCKED
+
+-- name: finish
+UPDATE deliveries SET state = %(state)s, processed_at = clock_timestamp(), attempts = attempts + 1,
+       session_id = COALESCE(%(session_id)s, session_id), error = NULL, error_code = NULL
+ WHERE id = %(id)s
+
+-- name: record_failure
+-- A try that ended with an error. It is tried again after 5, 10, 20 … s, or failed for good.
+UPDATE deliveries
+   SET attempts = attempts + 1, error_code = %(code)s, error = %(message)s,
+       state = CASE WHEN %(retry)s AND attempts + 1 < %(max_attempts)s THEN 'received' ELSE 'failed' END,
+       next_attempt_at = clock_timestamp() + make_interval(secs => LEAST(600, 5 * 2 ^ LEAST(attempts, 12)))
+ WHERE id = %(id)s AND state = 'received'
+RETURNING state
+
+-- name: due
+-- What PostgreSQL knows as unfinished and nobody has in hand.
+SELECT id FROM deliveries
+ WHERE state = 'received' AND next_attempt_at <= clock_timestamp()
+ ORDER BY next_attempt_at LIMIT %(limit)s
+
+-- name: postpone
+-- Marks deliveries as handed out again, so that the next sweep does not hand them out once more.
+UPDATE deliveries SET next_attempt_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+ WHERE id = ANY (%(ids)s) AND state = 'received'
+
+-- name: replay
+UPDATE deliveries SET state = 'received', attempts = 0, error = NULL, error_code = NULL, next_attempt_at = now()
+ WHERE id = ANY (%(ids)s) AND state = 'failed'
+RETURNING id
+
+-- name: get
+SELECT id, source, delivery_id, event, received_at, content_type, octet_length(body) AS body_bytes, session_id, state,
+       attempts, error_code, error, processed_at
+  FROM deliveries WHERE id = %(id)s
+
+-- name: body
+SELECT content_type, body FROM deliveries WHERE id = %(id)s
+
+-- name: listing
+SELECT id, source, delivery_id, event, received_at, octet_length(body) AS body_bytes, session_id, state, attempts,
+       error_code, error, processed_at
+  FROM deliveries
+ WHERE (%(state)s::text IS NULL OR state = %(state)s) AND (%(source)s::text IS NULL OR source = %(source)s)
+   AND (%(before)s::text IS NULL
+        OR (received_at, id) < (SELECT received_at, id FROM deliveries WHERE id = %(before)s))
+ ORDER BY received_at DESC, id DESC LIMIT %(limit)s
+
+-- name: count_states
+SELECT state, count(*) AS n FROM deliveries GROUP BY state ORDER BY state

@@ -1,0 +1,71 @@
+"""Memories: statements worth keeping, each with the words it came from."""
+
+import re
+from collections.abc import Sequence
+
+from psycopg.types.json import Jsonb
+
+from domain.memory import MemoryDraft
+from store.database import Connection, Row, all_rows, one_row, our_errors
+from store.statements import statements
+
+SQL = statements("memories")
+NOT_WORD = re.compile(r"\W+")
+KEY_CHARS = 80
+
+
+def memory_key(draft: MemoryDraft) -> str:
+    """The draft's own key, or one made of type and title: `decision-use-the-carbon-interface-api`."""
+    if draft.key:
+        return draft.key
+    words = NOT_WORD.sub("-", draft.title.lower()).strip("-")[:KEY_CHARS].rstrip("-")
+    return f"{draft.type}-{words}" if words else draft.type
+
+
+def remember(
+    conn: Connection, session_id: str, delivery: str, drafts: Sequence[MemoryDraft], turn_ids: Sequence[int]
+) -> list[int]:
+    """Stores drafts whose `turn` counts in `turn_ids`; returns the memory's id for each draft."""
+    rows = [
+        {
+            "session_id": session_id,
+            "key": memory_key(draft),
+            "type": draft.type,
+            "title": draft.title,
+            "content": Jsonb({"title": draft.title, **draft.content}),
+            "tags": list(draft.tags),
+            "confidence": draft.confidence,
+            "extractor": draft.extractor,
+            "speaker": draft.speaker,
+            "turn": None if draft.turn is None else turn_ids[draft.turn],
+            "char_start": draft.char_start,
+            "char_end": draft.char_end,
+            "quote": draft.quote,
+            "review": "accepted" if draft.extractor == "sender" else "proposed",
+            "delivery": delivery,
+        }
+        for draft in drafts
+    ]
+    if not rows:
+        return []
+    with our_errors(), conn.cursor() as cursor:
+        cursor.executemany(SQL["remember"], rows, returning=True)
+        return [row["id"] for _ in cursor.results() for row in cursor.fetchall()]
+
+
+def get(conn: Connection, memory: int) -> Row | None:
+    return one_row(conn, SQL["get"], {"id": memory})
+
+
+def listing(
+    conn: Connection,
+    *,
+    type: str | None,
+    session_id: str | None,
+    tag: str | None,
+    before: int | None,
+    limit: int,
+) -> list[Row]:
+    """Newest first; `before` is the id of the last row of the page before."""
+    parameters = {"type": type, "session_id": session_id, "tag": tag, "before": before, "limit": limit}
+    return all_rows(conn, SQL["listing"], parameters)

@@ -1,0 +1,70 @@
+"""Sessions and their turns."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from psycopg.types.json import Jsonb
+
+from domain.session import SessionDraft, Turn
+from store.database import Connection, Row, all_rows, one_row, run
+from store.statements import statements
+
+SQL = statements("sessions")
+
+
+def ensure(conn: Connection, session: SessionDraft) -> None:
+    """Creates the session or adds to it what the draft says, and locks it for the rest of the transaction."""
+    run(
+        conn,
+        SQL["ensure"],
+        {
+            "id": session.id,
+            "title": session.title,
+            "participants": Jsonb(list(session.participants)),
+            "context": session.context,
+            "status": session.status,
+            "metadata": Jsonb(session.metadata),
+        },
+    )
+
+
+def exists(conn: Connection, session_id: str) -> bool:
+    row = one_row(conn, SQL["exists"], {"id": session_id})
+    return bool(row and row["exists"])
+
+
+def get(conn: Connection, session_id: str) -> Row | None:
+    return one_row(conn, SQL["get"], {"id": session_id})
+
+
+def listing(conn: Connection, *, status: str | None, before: str | None, limit: int) -> list[Row]:
+    """Latest activity first; `before` is the id of the last row of the page before."""
+    return all_rows(conn, SQL["listing"], {"status": status, "before": before, "limit": limit})
+
+
+def add_turns(
+    conn: Connection, session_id: str, delivery: str, received_at: datetime, turns: Sequence[Turn]
+) -> list[int]:
+    """Adds turns where their delivery belongs among the others and returns their ids, in order.
+
+    Two workers may finish deliveries of one session in another order than they came in, and a failed delivery
+    may be replayed days later; later turns move up then. The session has to be locked (`ensure`).
+    """
+    if not turns:
+        return []
+    place = one_row(conn, SQL["first_free_seq"], {"session_id": session_id, "received_at": received_at})
+    seq = place["seq"] if place else 1
+    run(conn, SQL["make_room"], {"session_id": session_id, "seq": seq, "places": len(turns)})
+    parameters = {
+        "session_id": session_id,
+        "seq": seq,
+        "delivery": delivery,
+        "turns": Jsonb([asdict(turn) for turn in turns]),
+    }
+    return [row["id"] for row in all_rows(conn, SQL["append_turns"], parameters)]
+
+
+def turns(conn: Connection, session_id: str, *, after: int = 0, limit: int = 1000) -> list[Row]:
+    """Turns with seq greater than `after`, in order."""
+    return all_rows(conn, SQL["turns"], {"session_id": session_id, "after": after, "limit": limit})

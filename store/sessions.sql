@@ -1,0 +1,52 @@
+-- name: ensure
+-- Creates the session or fills in what the delivery says about it, and locks its row until the transaction ends:
+-- two deliveries of one session are written one after the other.
+INSERT INTO sessions AS s (id, title, participants, context, status, metadata, created)
+VALUES (%(id)s, %(title)s, %(participants)s, %(context)s, COALESCE(%(status)s, 'active'), %(metadata)s, now())
+ON CONFLICT (id) DO UPDATE
+   SET title = COALESCE(%(title)s, s.title),
+       participants = CASE WHEN %(participants)s::jsonb = '[]' THEN s.participants
+                           ELSE s.participants || (SELECT COALESCE(jsonb_agg(p), '[]')
+                                                     FROM jsonb_array_elements(%(participants)s::jsonb) AS p
+                                                    WHERE NOT s.participants @> jsonb_build_array(p)) END,
+       context = COALESCE(%(context)s, s.context),
+       status = COALESCE(%(status)s, s.status),
+       metadata = s.metadata || %(metadata)s::jsonb,
+       last_activity = GREATEST(s.last_activity, clock_timestamp())
+
+-- name: exists
+SELECT EXISTS (SELECT FROM sessions WHERE id = %(id)s) AS exists
+
+-- name: get
+SELECT * FROM sessions WHERE id = %(id)s
+
+-- name: listing
+SELECT * FROM sessions
+ WHERE (%(status)s::text IS NULL OR status = %(status)s)
+   AND (%(before)s::text IS NULL
+        OR (last_activity, id) < (SELECT last_activity, id FROM sessions WHERE id = %(before)s))
+ ORDER BY last_activity DESC, id DESC LIMIT %(limit)s
+
+-- name: first_free_seq
+-- Where the turns of a delivery received at this instant belong: after those of all earlier deliveries.
+SELECT COALESCE(max(t.seq), 0) + 1 AS seq
+  FROM turns t LEFT JOIN deliveries d ON d.id = t.delivery
+ WHERE t.session_id = %(session_id)s AND (d.received_at IS NULL OR d.received_at <= %(received_at)s)
+
+-- name: make_room
+UPDATE turns SET seq = seq + %(places)s WHERE session_id = %(session_id)s AND seq >= %(seq)s
+
+-- name: append_turns
+INSERT INTO turns (session_id, seq, speaker, role, text, start_seconds, end_seconds, start_time, end_time, delivery)
+SELECT %(session_id)s, %(seq)s + t.position - 1, t.speaker, t.role, t.text, t.start_seconds, t.end_seconds,
+       t.start_time, t.end_time, %(delivery)s
+  FROM ROWS FROM (jsonb_to_recordset(%(turns)s) AS (
+           speaker text, role text, text text, start_seconds double precision, end_seconds double precision,
+           start_time timestamptz, end_time timestamptz))
+       WITH ORDINALITY AS t (speaker, role, text, start_seconds, end_seconds, start_time, end_time, position)
+ ORDER BY t.position
+RETURNING id
+
+-- name: turns
+SELECT id, seq, speaker, role, text, start_seconds, end_seconds, start_time, end_time
+  FROM turns WHERE session_id = %(session_id)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s

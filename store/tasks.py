@@ -1,0 +1,167 @@
+"""Tasks: created from what was said, claimed by one agent at a time, moved only by the functions of the database."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from domain.task import TaskDraft
+from store.database import Connection, Row, all_rows, one_row, run
+from store.statements import statements
+
+SQL = statements("tasks")
+
+
+def create(
+    conn: Connection, session_id: str, delivery: str, drafts: Sequence[TaskDraft], memory_ids: Sequence[int]
+) -> list[str]:
+    """Stores drafts whose `memory` counts in `memory_ids`; returns the task's id for each.
+
+    Without an id of the sender's the id comes from the memory (or from the delivery and the place in it), so that
+    the same item said twice is one task.
+    """
+    ids = []
+    for position, draft in enumerate(drafts):
+        memory = None if draft.memory is None else memory_ids[draft.memory]
+        task_id = draft.id or made_id(f"memory {memory}" if memory is not None else f"{delivery} {position}")
+        run(conn, SQL["know_agent"], {"agent_name": draft.agent_name})
+        parameters = {
+            "id": task_id,
+            "session_id": session_id,
+            "agent_name": draft.agent_name,
+            "task_type": draft.task_type,
+            "title": draft.title,
+            "status": draft.status,
+            "priority": draft.priority,
+            "input_data": Jsonb(draft.input_data),
+            "memory": memory,
+            "delivery": delivery,
+        }
+        run(conn, SQL["create"], parameters)
+        ids.append(task_id)
+    return ids
+
+
+def made_id(origin: str) -> str:
+    return "task_" + hashlib.sha256(origin.encode()).hexdigest()[:12]
+
+
+def claim(
+    conn: Connection, agent_name: str, control_agent: str, *, lease_seconds: int = 300, max_tasks: int = 1
+) -> list[Row]:
+    """The claims given, most urgent first; an empty list when there is nothing to do.
+
+    Raises UnknownAgent, AgentAtCapacity, or InvalidRequest for a lease or number out of range.
+    """
+    parameters = {
+        "agent_name": agent_name,
+        "control_agent": control_agent,
+        "lease_seconds": lease_seconds,
+        "max_tasks": max_tasks,
+    }
+    return all_rows(conn, SQL["claim_task"], parameters)
+
+
+def moved(conn: Connection, move: str, **parameters: Any) -> Row:
+    row = one_row(conn, SQL[move], parameters)
+    assert row is not None, "a move answers the task or raises"
+    return row
+
+
+def start(conn: Connection, task_id: str, claim_token: UUID, *, process_id: int | None = None) -> Row:
+    return moved(conn, "start_task", task_id=task_id, claim_token=claim_token, process_id=process_id)
+
+
+def renew(
+    conn: Connection,
+    task_id: str,
+    claim_token: UUID,
+    *,
+    lease_seconds: int = 300,
+    progress: float | None = None,
+    note: str | None = None,
+) -> Row:
+    return moved(
+        conn,
+        "renew_task",
+        task_id=task_id,
+        claim_token=claim_token,
+        lease_seconds=lease_seconds,
+        progress=progress,
+        note=note,
+    )
+
+
+def complete(
+    conn: Connection,
+    task_id: str,
+    claim_token: UUID,
+    *,
+    output_data: Any = None,
+    artifacts: Sequence[str] = (),
+) -> Row:
+    """Completes the task; the same call with the same token again answers the same and changes nothing."""
+    return moved(
+        conn,
+        "complete_task",
+        task_id=task_id,
+        claim_token=claim_token,
+        output_data=None if output_data is None else Jsonb(output_data),
+        artifacts=list(artifacts),
+    )
+
+
+def fail(conn: Connection, task_id: str, claim_token: UUID, *, error: str, retry: bool = True) -> Row:
+    return moved(conn, "fail_task", task_id=task_id, claim_token=claim_token, error=error, retry=retry)
+
+
+def release(conn: Connection, task_id: str, claim_token: UUID) -> Row:
+    return moved(conn, "release_task", task_id=task_id, claim_token=claim_token)
+
+
+def ask(conn: Connection, task_id: str, claim_token: UUID, *, question: str) -> Row:
+    return moved(conn, "ask_task", task_id=task_id, claim_token=claim_token, question=question)
+
+
+def answer(conn: Connection, task_id: str, *, answer: str, person: str) -> Row:
+    return moved(conn, "answer_task", task_id=task_id, answer=answer, person=person)
+
+
+def approve(conn: Connection, task_id: str, *, person: str) -> Row:
+    return moved(conn, "approve_task", task_id=task_id, person=person)
+
+
+def cancel(conn: Connection, task_id: str, *, reason: str | None = None) -> Row:
+    return moved(conn, "cancel_task", task_id=task_id, reason=reason)
+
+
+def expire_claims(conn: Connection) -> int:
+    """Returns lapsed tasks to the queue, or fails those without a try left; answers how many."""
+    row = one_row(conn, SQL["expire_claims"])
+    return int(row["expired"]) if row else 0
+
+
+def get(conn: Connection, task_id: str) -> Row | None:
+    return one_row(conn, SQL["get"], {"id": task_id})
+
+
+def listing(
+    conn: Connection,
+    *,
+    status: str | None,
+    agent_name: str | None,
+    session_id: str | None,
+    before: str | None,
+    limit: int,
+) -> list[Row]:
+    """Latest change first; `before` is the id of the last row of the page before."""
+    parameters = {
+        "status": status,
+        "agent_name": agent_name,
+        "session_id": session_id,
+        "before": before,
+        "limit": limit,
+    }
+    return all_rows(conn, SQL["listing"], parameters)

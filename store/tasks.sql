@@ -1,0 +1,58 @@
+-- name: know_agent
+-- A task may name an agent that nobody has registered yet; it waits for it.
+INSERT INTO agents (name, type, status) VALUES (%(agent_name)s, 'unknown', 'offline') ON CONFLICT DO NOTHING
+
+-- name: create
+-- A task that is known already by its id is left as it is.
+INSERT INTO tasks (id, session_id, agent_name, task_type, title, status, priority, input_data, memory, delivery)
+VALUES (%(id)s, %(session_id)s, %(agent_name)s, %(task_type)s, %(title)s, %(status)s, %(priority)s, %(input_data)s,
+        %(memory)s, %(delivery)s)
+ON CONFLICT DO NOTHING
+
+-- name: claim_task
+SELECT * FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s, %(max_tasks)s)
+
+-- name: start_task
+SELECT * FROM start_task(%(task_id)s, %(claim_token)s, %(process_id)s)
+
+-- name: renew_task
+SELECT * FROM renew_task(%(task_id)s, %(claim_token)s, %(lease_seconds)s, %(progress)s, %(note)s)
+
+-- name: complete_task
+SELECT * FROM complete_task(%(task_id)s, %(claim_token)s, %(output_data)s, %(artifacts)s)
+
+-- name: fail_task
+SELECT * FROM fail_task(%(task_id)s, %(claim_token)s, %(error)s, %(retry)s)
+
+-- name: release_task
+SELECT * FROM release_task(%(task_id)s, %(claim_token)s)
+
+-- name: ask_task
+SELECT * FROM ask_task(%(task_id)s, %(claim_token)s, %(question)s)
+
+-- name: answer_task
+SELECT * FROM answer_task(%(task_id)s, %(answer)s, %(person)s)
+
+-- name: approve_task
+SELECT * FROM approve_task(%(task_id)s, %(person)s)
+
+-- name: cancel_task
+SELECT * FROM cancel_task(%(task_id)s, %(reason)s)
+
+-- name: expire_claims
+SELECT expire_claims() AS expired
+
+-- name: get
+SELECT t.*, m.quote, m.key AS memory_key, s.title AS session_title
+  FROM tasks t LEFT JOIN memories m ON m.id = t.memory LEFT JOIN sessions s ON s.id = t.session_id
+ WHERE t.id = %(id)s
+
+-- name: listing
+SELECT t.id, t.title, t.session_id, t.agent_name, t.task_type, t.status, t.priority, t.claimed_by, t.lease_until,
+       t.attempts, t.question, t.error_message, t.artifacts, t.created, t.updated, m.quote
+  FROM tasks t LEFT JOIN memories m ON m.id = t.memory
+ WHERE (%(status)s::text IS NULL OR t.status = %(status)s)
+   AND (%(agent_name)s::text IS NULL OR t.agent_name = %(agent_name)s)
+   AND (%(session_id)s::text IS NULL OR t.session_id = %(session_id)s)
+   AND (%(before)s::text IS NULL OR (t.updated, t.id) < (SELECT updated, id FROM tasks WHERE id = %(before)s))
+ ORDER BY t.updated DESC, t.id DESC LIMIT %(limit)s
