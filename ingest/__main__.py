@@ -1,0 +1,58 @@
+"""`python -m ingest`: the endpoint alone. Needs REDIS_URL and the senders' secrets; no database."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+from domain.errors import AIWebhookError, SettingsError
+from domain.settings import Settings
+from ingest.app import create_app
+from ingest.enqueueing import Enqueuer, connect
+
+
+def build(settings: Settings) -> Starlette:
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL is not set.", hint="`ai-webhook up` starts everything that is missing.")
+    enqueuer = Enqueuer(
+        connect(settings.redis_url.get_secret_value()),
+        batch_deliveries=settings.batch_deliveries,
+        job_timeout_seconds=settings.job_timeout_seconds,
+    )
+
+    async def ready() -> dict[str, bool]:
+        return {"redis": await enqueuer.ready()}
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await enqueuer.close()
+
+    app = create_app(settings, enqueuer.enqueue, ready)
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def main() -> int:
+    try:
+        settings = Settings.from_env()
+        app = build(settings)
+    except AIWebhookError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)  # noqa: T201
+        return 2
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level.lower(),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

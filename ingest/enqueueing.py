@@ -1,0 +1,173 @@
+"""Puts deliveries into Redis together with the RQ job that will carry them, in one round trip.
+
+Requests that arrive while a round trip is under way go together in the next one. In Redis, deliveries that wait
+coalesce: as long as a batch's job has not been picked up, more deliveries join it, up to a limit; so a worker that
+falls behind gets fuller batches, from however many endpoints.
+"""
+
+import asyncio
+import math
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from rq.job import Job, JobStatus
+from rq.queue import Queue
+
+from domain import envelope
+from domain.delivery import BATCH_JOB, QUEUE_NAME, Delivery
+from domain.errors import QueueUnavailable
+
+Outcome = Literal["accepted", "duplicate"]
+Enqueue = Callable[[Delivery], Awaitable[Outcome]]
+
+# KEYS: open, batches, the queue's list, RQ's set of queues
+# ARGV: deliveries a batch takes, our prefix, RQ's prefix of jobs, how many jobs follow; each job: id, number of
+#       fields, field, value, …; then each delivery: key, packed
+# Answers 1 for each delivery accepted and 0 for each duplicate.
+ACCEPT = """
+local limit, prefix, jobs_prefix, at = tonumber(ARGV[1]), ARGV[2], ARGV[3], 5
+local jobs, answers = {}, {}
+for i = 1, tonumber(ARGV[4]) do
+    local id, fields = ARGV[at], tonumber(ARGV[at + 1])
+    jobs[i] = {id, at + 2, at + 1 + fields}
+    at = at + 2 + fields
+end
+local open, held, used = redis.call('GET', KEYS[1]), limit, 0
+if open and redis.call('EXISTS', jobs_prefix .. open) == 1 then
+    held = redis.call('LLEN', prefix .. 'batch:' .. open)
+end
+for i = at, #ARGV, 2 do
+    local key = ARGV[i]
+    if redis.call('EXISTS', prefix .. 'delivery:' .. key, prefix .. 'seen:' .. key) > 0 then
+        answers[#answers + 1] = 0
+    else
+        if held >= limit then
+            used = used + 1
+            local job = jobs[used]
+            open, held = job[1], 0
+            redis.call('HSET', jobs_prefix .. open, unpack(ARGV, job[2], job[3]))
+            redis.call('SADD', KEYS[4], KEYS[3])
+            redis.call('SADD', KEYS[2], open)
+            redis.call('SET', KEYS[1], open)
+            redis.call('RPUSH', KEYS[3], open)
+        end
+        redis.call('SET', prefix .. 'delivery:' .. key, ARGV[i + 1])
+        redis.call('RPUSH', prefix .. 'batch:' .. open, key)
+        held = held + 1
+        answers[#answers + 1] = 1
+    end
+end
+return answers
+"""
+FLUSH_DELIVERIES = 200
+FLUSH_BYTES = 8 * 1024 * 1024
+
+
+def connect(redis_url: str) -> "redis.asyncio.Redis":
+    """A client that gives up early: a sender is answered 503 within two seconds, and tries again."""
+    return redis.asyncio.Redis.from_url(
+        redis_url,
+        socket_connect_timeout=0.5,
+        socket_timeout=1.2,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+
+
+class Enqueuer:
+    """Accepts deliveries for one process. `enqueue` returns when Redis has the delivery, on disk."""
+
+    def __init__(self, client: "redis.asyncio.Redis", *, batch_deliveries: int, job_timeout_seconds: int) -> None:
+        self.client = client
+        self.batch_deliveries = batch_deliveries
+        self.job_timeout_seconds = job_timeout_seconds
+        self.script = client.register_script(ACCEPT)
+        self.waiting: list[tuple[Delivery, asyncio.Future[Outcome]]] = []
+        self.flushing: asyncio.Task[None] | None = None
+
+    async def enqueue(self, delivery: Delivery) -> Outcome:
+        """Raises QueueUnavailable when Redis did not confirm; the delivery may be there all the same, and a repeat
+        is then answered `duplicate`."""
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.waiting.append((delivery, done))
+        if self.flushing is None or self.flushing.done():
+            self.flushing = asyncio.create_task(self.flush())
+        return await done
+
+    async def flush(self) -> None:
+        while self.waiting:
+            group = self.next_group()
+            try:
+                outcomes = await self.send([delivery for delivery, _ in group])
+            except (RedisError, OSError, TimeoutError) as error:
+                failure = QueueUnavailable(f"Redis did not take the delivery ({type(error).__name__}).")
+                for _, done in group:
+                    if not done.done():
+                        done.set_exception(failure)
+                continue
+            for (_, done), outcome in zip(group, outcomes, strict=True):
+                if not done.done():  # the sender may have hung up meanwhile
+                    done.set_result(outcome)
+
+    def next_group(self) -> list[tuple[Delivery, asyncio.Future[Outcome]]]:
+        size, count = 0, 0
+        for delivery, _ in self.waiting[:FLUSH_DELIVERIES]:
+            size += len(delivery.body)
+            if count and size > FLUSH_BYTES:
+                break
+            count += 1
+        group, self.waiting = self.waiting[:count], self.waiting[count:]
+        return group
+
+    async def send(self, deliveries: list[Delivery]) -> list[Outcome]:
+        jobs = [self.new_job() for _ in range(math.ceil(len(deliveries) / self.batch_deliveries))]
+        arguments: list[Any] = [self.batch_deliveries, envelope.PREFIX, Job.redis_job_namespace_prefix, len(jobs)]
+        for job_id, fields in jobs:
+            arguments += [job_id, len(fields), *fields]
+        for delivery in deliveries:
+            arguments += [delivery.key, envelope.pack(delivery)]
+        keys = [
+            envelope.OPEN,
+            envelope.BATCHES,
+            Queue.redis_queue_namespace_prefix + QUEUE_NAME,
+            Queue.redis_queues_keys,
+        ]
+        answers = await self.script(keys=keys, args=arguments)
+        return ["accepted" if answer == 1 else "duplicate" for answer in answers]
+
+    def new_job(self) -> tuple[str, list[Any]]:
+        """A job not yet in Redis: its id and the fields of its hash. Its only argument is the batch's id."""
+        batch = f"batch-{uuid.uuid4().hex}"
+        job = Job.create(
+            BATCH_JOB,
+            args=[batch],
+            id=batch,
+            connection=self.client,
+            serializer="json",
+            origin=QUEUE_NAME,
+            description=f"{BATCH_JOB}({batch})",
+            timeout=self.job_timeout_seconds,
+            result_ttl=0,
+            failure_ttl=7 * 24 * 3600,
+            status=JobStatus.QUEUED,
+        )
+        job.enqueued_at = datetime.now(UTC)
+        fields = [part for field, value in job.to_dict().items() for part in (field, value)]
+        return batch, fields
+
+    async def ready(self) -> bool:
+        try:
+            return bool(await self.client.ping())
+        except (RedisError, OSError, TimeoutError):
+            return False
+
+    async def close(self) -> None:
+        if self.flushing is not None:
+            await self.flushing
+        await self.client.aclose()
