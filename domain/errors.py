@@ -4,7 +4,7 @@
     ├── Refused                     the request is at fault; nothing was kept
     │   ├── EmptyBody  BodyTooLarge  InvalidJson  UnknownKind
     │   ├── InvalidApiKey  SignatureError  SignatureExpired
-    │   ├── UnknownSource  InvalidRequest
+    │   ├── UnknownSource  InvalidRequest  MethodNotAllowed  Forbidden
     │   └── NotFound
     ├── TaskError                   a move of a task that its state or holder does not allow
     │   ├── ClaimLost  InvalidMove  AgentAtCapacity
@@ -89,6 +89,12 @@ class UnknownSource(Refused):
 class InvalidRequest(Refused):
     code = "invalid_request"
     status = 422
+
+
+class MethodNotAllowed(Refused):
+    code = "method_not_allowed"
+    status = 405
+    hint = "Senders POST; /healthz and /readyz are read with GET."
 
 
 class Forbidden(Refused):

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.delivery import NATIVE
-from domain.errors import AIWebhookError, BodyTooLarge, NotFound, Refused, Unavailable, error_body
+from domain.errors import AIWebhookError, BodyTooLarge, MethodNotAllowed, NotFound, Refused, Unavailable, error_body
 from domain.settings import Settings
 from ingest import sources
 from ingest.enqueueing import Enqueue
@@ -84,6 +84,8 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
         ours = BodyTooLarge("The body is longer than this service accepts.")
     elif error.status_code == 404:
         ours = NotFound("There is nothing at this address.", hint="Post to /webhook or /webhook/{source}.")
+    elif error.status_code == 405:
+        ours = MethodNotAllowed("This address does not take this method.")
     else:
         ours = Refused(f"{error.detail}.", hint="Use the method and form that the documentation names.")
     return JSONResponse(error_body(ours), error.status_code, error.headers)

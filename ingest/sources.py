@@ -60,8 +60,11 @@ def accept(request: Request, settings: Settings) -> Delivery:
         content_type = "application/json"
         event, own_id = identify(request.source, parse(request.body), request.body)
     delivery_id = signed_id or request.headers.get("idempotency-key") or own_id
+    session_id = request.query.get("session")
     if len(delivery_id) > ID_CHARS:
         raise InvalidRequest(f"The delivery id is longer than {ID_CHARS} characters.")
+    if "\x00" in delivery_id or "\x00" in (session_id or ""):  # PostgreSQL could never record it
+        raise InvalidRequest("The delivery id or the session in the URL holds a NUL character.")
     return Delivery(
         source=request.source,
         delivery_id=delivery_id,
@@ -69,7 +72,7 @@ def accept(request: Request, settings: Settings) -> Delivery:
         received_at=request.received_at.astimezone(UTC),
         content_type=content_type,
         body=request.body,
-        session_id=request.query.get("session"),
+        session_id=session_id,
     )
 
 
@@ -132,9 +135,9 @@ def identify(source: str, value: dict[str, Any], body: bytes) -> tuple[str, str]
     """(event, delivery id) of a JSON body that carries no id of its own in a header."""
     if source == NATIVE:
         return identify_native(value, body)
-    event = value.get("type") or value.get("event") or "transcript"
     given = value.get("delivery_id")
-    return str(event)[:100], given if isinstance(given, str) and given else digest(body)
+    event = event_name(value.get("type")) or event_name(value.get("event")) or "transcript"
+    return event, given if isinstance(given, str) and given else digest(body)
 
 
 def identify_native(value: dict[str, Any], body: bytes) -> tuple[str, str]:
@@ -148,7 +151,12 @@ def identify_native(value: dict[str, Any], body: bytes) -> tuple[str, str]:
         delivery_id = digest(body)
     else:
         delivery_id = str(uuid.uuid4())
-    return str(command)[:100] if isinstance(command, str) else kind, delivery_id
+    return event_name(command) or kind, delivery_id
+
+
+def event_name(value: Any) -> str | None:
+    """A sender's word for the kind of a delivery, in a form that PostgreSQL can record; None for anything else."""
+    return value.replace("\x00", "")[:100] or None if isinstance(value, str) else None
 
 
 def digest(body: bytes) -> str:

@@ -1,8 +1,8 @@
 -- name: add
--- Chunk ids count up within the session: 0001, 0002 …
+-- Chunk ids count up within the session: 0001, 0002 … 9999, 10000 …
 INSERT INTO conversation_chunks (session_id, chunk_id, content, format, start_time, end_time, participants,
                                  extracted_items, first_turn, last_turn, delivery)
-SELECT %(session_id)s, lpad((last.n + c.position)::text, 4, '0'), c.content, c.format, c.start_time, c.end_time,
+SELECT %(session_id)s, to_char(last.n + c.position, 'FM9999999990000'), c.content, c.format, c.start_time, c.end_time,
        c.participants, c.extracted_items, c.first_turn, c.last_turn, %(delivery)s
   FROM (SELECT COALESCE(max(chunk_id::integer), 0) AS n FROM conversation_chunks
          WHERE session_id = %(session_id)s AND chunk_id ~ '^[0-9]{1,9}$') AS last,
@@ -17,4 +17,4 @@ SELECT %(session_id)s, lpad((last.n + c.position)::text, 4, '0'), c.content, c.f
 SELECT c.id, c.session_id, c.chunk_id, c.content, c.format, c.start_time, c.end_time, c.participants,
        c.extracted_items, c.metadata, c.created, f.seq AS first_turn, l.seq AS last_turn
   FROM conversation_chunks c LEFT JOIN turns f ON f.id = c.first_turn LEFT JOIN turns l ON l.id = c.last_turn
- WHERE c.session_id = %(session_id)s ORDER BY c.chunk_id LIMIT %(limit)s
+ WHERE c.session_id = %(session_id)s ORDER BY length(c.chunk_id), c.chunk_id LIMIT %(limit)s

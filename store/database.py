@@ -83,6 +83,8 @@ def translated(error: psycopg.Error) -> errors.AIWebhookError:
     state = error.sqlstate or ""
     if state in MOVES:
         return MOVES[state](error.diag.message_primary or "The task cannot be moved.")
+    if isinstance(error, pg.ProgramLimitExceeded):  # psycopg counts it as operational, but no retry helps
+        return errors.InvalidRequest("A text is too long for the database to index.", hint="Send it in parts.")
     if isinstance(error, psycopg.OperationalError):  # connection lost, shutting down, out of connections, timeouts
         return errors.DatabaseUnavailable(f"PostgreSQL is not available ({type(error).__name__}).")
     if isinstance(error, pg.IntegrityError):

@@ -1,7 +1,9 @@
 """Memories: statements worth keeping, each with the words it came from."""
 
+import hashlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -18,8 +20,17 @@ def memory_key(draft: MemoryDraft) -> str:
     """The draft's own key, or one made of type and title: `decision-use-the-carbon-interface-api`."""
     if draft.key:
         return draft.key
-    words = NOT_WORD.sub("-", draft.title.lower()).strip("-")[:KEY_CHARS].rstrip("-")
-    return f"{draft.type}-{words}" if words else draft.type
+    words = NOT_WORD.sub("-", draft.title.lower()).strip("-")
+    if len(words) > KEY_CHARS or not words:  # what is cut off still tells two titles apart
+        digest = hashlib.sha256(draft.title.encode()).hexdigest()[:8]
+        words = f"{words[:KEY_CHARS]}-{digest}".strip("-")
+    return f"{draft.type}-{words}"
+
+
+def content_of(draft: MemoryDraft) -> dict[str, Any]:
+    """What people search as `content::text`: with the type and the quote, so that "PWA decision" finds one."""
+    known = {"type": draft.type, "title": draft.title, "quote": draft.quote}
+    return {name: value for name, value in known.items() if value} | draft.content
 
 
 def remember(
@@ -32,7 +43,7 @@ def remember(
             "key": memory_key(draft),
             "type": draft.type,
             "title": draft.title,
-            "content": Jsonb({"title": draft.title, **draft.content}),
+            "content": Jsonb(content_of(draft)),
             "tags": list(draft.tags),
             "confidence": draft.confidence,
             "extractor": draft.extractor,

@@ -2,8 +2,6 @@
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 
-COMMENT ON EXTENSION pg_trgm IS 'text similarity measurement and index searching based on trigrams';
-
 CREATE TABLE public.tasks (
     id text DEFAULT ('task_'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
     session_id text,
@@ -302,7 +300,8 @@ CREATE FUNCTION public.move_session_count() RETURNS trigger
     AS $_$
 BEGIN
     EXECUTE format('UPDATE sessions SET %I = %I + CASE id WHEN $1 THEN -1 ELSE 1 END,
-                           last_activity = clock_timestamp() WHERE id IN ($1, $2)', TG_ARGV[0], TG_ARGV[0])
+                           last_activity = GREATEST(last_activity, clock_timestamp()) WHERE id IN ($1, $2)',
+                   TG_ARGV[0], TG_ARGV[0])
       USING OLD.session_id, NEW.session_id;
     RETURN NULL;
 END $_$;

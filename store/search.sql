@@ -16,7 +16,7 @@ WITH asked AS (
      WHERE 'chunks' = ANY (%(kinds)s) AND to_tsvector('english', c.content) @@ asked.words
     UNION ALL
     SELECT 'memories', m.id::text, m.session_id, COALESCE(m.quote, m.title),
-           to_tsvector('english', m.content::text || ' ' || COALESCE(m.quote, '') || ' ' || m.type), m.speaker,
+           to_tsvector('english', m.content::text), m.speaker,
            m.type, t.seq, m.created
       FROM asked, memories m LEFT JOIN turns t ON t.id = m.turn
      WHERE 'memories' = ANY (%(kinds)s) AND m.review <> 'rejected'

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from domain.task import TaskDraft
-from store.database import Connection, Row, all_rows, one_row, run
+from store.database import Connection, Row, all_rows, one_row, our_errors
 from store.statements import statements
 
 SQL = statements("tasks")
@@ -22,13 +22,11 @@ def create(
     Without an id of the sender's the id comes from the memory (or from the delivery and the place in it), so that
     the same item said twice is one task.
     """
-    ids = []
+    rows = []
     for position, draft in enumerate(drafts):
         memory = None if draft.memory is None else memory_ids[draft.memory]
-        task_id = draft.id or made_id(f"memory {memory}" if memory is not None else f"{delivery} {position}")
-        run(conn, SQL["know_agent"], {"agent_name": draft.agent_name})
-        parameters = {
-            "id": task_id,
+        row = {
+            "id": draft.id or made_id(f"memory {memory}" if memory is not None else f"{delivery} {position}"),
             "session_id": session_id,
             "agent_name": draft.agent_name,
             "task_type": draft.task_type,
@@ -39,9 +37,13 @@ def create(
             "memory": memory,
             "delivery": delivery,
         }
-        run(conn, SQL["create"], parameters)
-        ids.append(task_id)
-    return ids
+        rows.append(row)
+    names = sorted({draft.agent_name for draft in drafts})
+    if rows:
+        with our_errors(), conn.cursor() as cursor:
+            cursor.executemany(SQL["know_agent"], [{"agent_name": name} for name in names])
+            cursor.executemany(SQL["create"], rows)
+    return [str(row["id"]) for row in rows]
 
 
 def made_id(origin: str) -> str:

@@ -10,13 +10,13 @@ VALUES (%(id)s, %(session_id)s, %(agent_name)s, %(task_type)s, %(title)s, %(stat
 ON CONFLICT DO NOTHING
 
 -- name: claim_task
-SELECT * FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s, %(max_tasks)s)
+SELECT * FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer)
 
 -- name: start_task
-SELECT * FROM start_task(%(task_id)s, %(claim_token)s, %(process_id)s)
+SELECT * FROM start_task(%(task_id)s, %(claim_token)s, %(process_id)s::integer)
 
 -- name: renew_task
-SELECT * FROM renew_task(%(task_id)s, %(claim_token)s, %(lease_seconds)s, %(progress)s, %(note)s)
+SELECT * FROM renew_task(%(task_id)s, %(claim_token)s, %(lease_seconds)s::integer, %(progress)s::real, %(note)s)
 
 -- name: complete_task
 SELECT * FROM complete_task(%(task_id)s, %(claim_token)s, %(output_data)s, %(artifacts)s)

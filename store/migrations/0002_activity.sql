@@ -20,7 +20,8 @@ END $$;
 CREATE FUNCTION move_session_count() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('UPDATE sessions SET %I = %I + CASE id WHEN $1 THEN -1 ELSE 1 END,
-                           last_activity = clock_timestamp() WHERE id IN ($1, $2)', TG_ARGV[0], TG_ARGV[0])
+                           last_activity = GREATEST(last_activity, clock_timestamp()) WHERE id IN ($1, $2)',
+                   TG_ARGV[0], TG_ARGV[0])
       USING OLD.session_id, NEW.session_id;
     RETURN NULL;
 END $$;
