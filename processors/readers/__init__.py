@@ -1,0 +1,47 @@
+"""Readers: pure functions from a delivery to what it says. One file a source, chosen by the tables here.
+
+A reader raises `Unreadable` with a code and a path, and never quotes what was said. Cutting into chunks, finding
+memories in the turns and writing are left to the other stages.
+"""
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from domain.delivery import NATIVE, Delivery, Reading
+from processors.readers import generic, native, texts
+
+Reader = Callable[[Delivery], Reading | None]
+
+READERS: Mapping[str, Reader] = {NATIVE: native.read, "generic": generic.read}
+
+# Bodies that are text whoever sends them.
+TEXT_READERS: Mapping[str, Reader] = {
+    "text/vtt": texts.read_caption_file,
+    "application/x-subrip": texts.read_caption_file,
+    "text/srt": texts.read_caption_file,
+    "text/plain": texts.read_plain,
+    "text/markdown": texts.read_markdown,
+}
+
+
+def read(delivery: Delivery) -> Reading | None:
+    """What the delivery says, or None when it is known to carry nothing to keep. Raises Unreadable.
+
+    Sources without a reader of their own are read as our own transcript JSON (`generic`).
+    """
+    media_type = delivery.content_type.partition(";")[0].strip().lower()
+    reader = TEXT_READERS.get(media_type)
+    # fetch() and curl call JSON text/plain when nobody tells them better.
+    if reader is None or (media_type == "text/plain" and is_json_object(delivery.body)):
+        reader = READERS.get(delivery.source, generic.read)
+    return reader(delivery)
+
+
+def is_json_object(body: bytes) -> bool:
+    if not body.lstrip().startswith(b"{"):
+        return False
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False

@@ -1,0 +1,134 @@
+"""Real servers for every test that needs one: embedded, or those of TEST_DATABASE_URL and TEST_REDIS_URL.
+
+`conn` is a connection to a database of the test's own, copied from a migrated template; `redis_client` is an empty
+Redis. The cast: Alice talks to an assistant, Bob reviews, Charlie must not get in; claude_code and codex work.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from domain.delivery import Delivery
+from domain.settings import Settings
+from ops.embedded import EmbeddedServers, Servers
+from store.database import Connection, connect
+from store.migrate import migrate
+
+ROOT = Path(__file__).parent.parent
+API_KEY = "alices-key"
+TOKEN = "bobs-token"
+GENERIC_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def reachable_folder() -> Path:
+    """A temporary folder that an unprivileged server user can enter, as pytest's own is not when root runs it."""
+    path = Path(tempfile.mkdtemp(prefix="ai-webhook-test-"))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    database_url, redis_url = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_REDIS_URL")
+    folder = reachable_folder()
+    try:
+        with EmbeddedServers(folder, postgres=not database_url, valkey=not redis_url) as embedded:
+            yield Servers(database_url or embedded.database_url or "", redis_url or embedded.redis_url or "")
+    finally:
+        shutil.rmtree(folder)
+
+
+def with_database(url: str, name: str) -> str:
+    return psycopg.conninfo.make_conninfo(url, dbname=name)
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> Iterator[str]:
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        migrate(with_database(servers.database_url, name))
+        yield name
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(servers: Servers, template: str) -> Iterator[str]:
+    """A migrated database of this test's own, as a conninfo string."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        yield with_database(servers.database_url, name)
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def conn(database_url: str) -> Iterator[Connection]:
+    with connect(database_url, "test") as connection:
+        yield connection
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushall()
+    return servers.redis_url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def make_settings(database_url: str, redis_url: str, **more: str) -> Settings:
+    environment = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "WEBHOOK_API_KEY": API_KEY,
+        "WEBHOOK_SECRET_GENERIC": GENERIC_SECRET,
+        "AI_WEBHOOK_TOKEN": TOKEN,
+        **more,
+    }
+    return Settings.from_env(environment, env_file=None)
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    return make_settings(database_url, redis_url)
+
+
+def delivery(
+    body: bytes | str,
+    *,
+    source: str = "generic",
+    delivery_id: str | None = None,
+    event: str = "transcript",
+    content_type: str = "application/json",
+    received_at: datetime | None = None,
+    session_id: str | None = None,
+) -> Delivery:
+    """A delivery as the endpoint would hand it on."""
+    return Delivery(
+        source=source,
+        delivery_id=delivery_id or uuid.uuid4().hex,
+        event=event,
+        received_at=received_at or datetime.now(UTC),
+        content_type=content_type,
+        body=body.encode() if isinstance(body, str) else body,
+        session_id=session_id,
+    )
