@@ -1,0 +1,300 @@
+"""A batch from Redis to PostgreSQL: exactly once, one bad delivery alone, nothing lost."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from domain import envelope
+from domain.delivery import BATCH_JOB, Delivery
+from domain.settings import Settings
+from ingest.enqueueing import Enqueuer, connect
+from processors import jobs
+from processors.__main__ import open_workshop
+from processors.jobs import Workshop, process_batch, sweep
+from processors.queueing import Batch, ListedJob, run_worker
+from store.database import Connection
+from tests.conftest import delivery, make_settings
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Iterator[Workshop]:
+    workshop = open_workshop(settings, "worker-under-test")
+    yield workshop
+    workshop.pool.close()
+
+
+def talk(session: str, *texts: str) -> str:
+    turns = [{"speaker": "Alice", "role": "user", "text": text} for text in texts]
+    return orjson.dumps({"session": session, "turns": turns}).decode()
+
+
+def accept(settings: Settings, *deliveries: Delivery) -> list[str]:
+    """Puts deliveries into Redis as the endpoint does."""
+
+    async def enqueue() -> list[str]:
+        assert settings.redis_url
+        enqueuer = Enqueuer(
+            connect(settings.redis_url.get_secret_value()),
+            batch_deliveries=settings.batch_deliveries,
+            job_timeout_seconds=settings.job_timeout_seconds,
+        )
+        outcomes = await asyncio.gather(*(enqueuer.enqueue(d) for d in deliveries))
+        await enqueuer.close()
+        return list(outcomes)
+
+    return asyncio.run(enqueue())
+
+
+def work(shop: Workshop) -> None:
+    """A real RQ worker, until the queue is empty."""
+    run_worker(shop.queue.client, "worker-under-test", {BATCH_JOB: partial(process_batch, shop)}, burst=True)
+
+
+def states(conn: Connection) -> dict[str, int]:
+    rows = conn.execute("SELECT state, count(*) AS n FROM deliveries GROUP BY state").fetchall()
+    return {row["state"]: row["n"] for row in rows}
+
+
+def batches(redis_client: "redis.Redis") -> list[str]:
+    return [member.decode() for member in redis_client.smembers(envelope.BATCHES)]  # type: ignore[union-attr]
+
+
+def test_a_talk_becomes_turns_chunks_memories_and_tasks(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    said = talk("walk", "I've decided we use the Carbon Interface API.", "Add an action item: look up its prices.")
+    accept(settings, delivery(said))
+    work(shop)
+    session = conn.execute("SELECT * FROM sessions").fetchone()
+    assert session is not None
+    assert (session["conversation_chunk_count"], session["memory_count"], session["task_count"]) == (1, 2, 1)
+    memories = conn.execute("SELECT m.*, t.text FROM memories m JOIN turns t ON t.id = m.turn ORDER BY m.id").fetchall()
+    assert [m["type"] for m in memories] == ["decision", "action_item"]
+    assert all(m["text"][m["char_start"] : m["char_end"]] == m["quote"] for m in memories)
+    task = conn.execute("SELECT * FROM tasks").fetchone()
+    assert task is not None
+    assert (task["status"], task["memory"]) == ("pending", memories[1]["id"])
+    assert batches(redis_client) == []
+    assert not list(redis_client.scan_iter(envelope.delivery_name("*")))
+
+
+def test_running_a_job_again_changes_nothing(settings: Settings, shop: Workshop, conn: Connection) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    batch = batches(shop.queue.client)[0]
+    process_batch(shop, batch)
+    before = conn.execute("SELECT * FROM turns, memories, sessions").fetchall()
+    process_batch(shop, batch)
+    assert conn.execute("SELECT * FROM turns, memories, sessions").fetchall() == before
+
+
+def test_a_run_that_ended_before_it_forgot_the_batch_is_repeated_without_effect(
+    settings: Settings, shop: Workshop, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    batch = batches(shop.queue.client)[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(shop.queue), "finish", lambda queue, batch: None)
+        process_batch(shop, batch)
+    process_batch(shop, batch)
+    assert conn.execute("SELECT count(*) AS n FROM turns").fetchone() == {"n": 1}
+    assert batches(shop.queue.client) == []
+
+
+def test_one_bad_delivery_holds_up_no_other(settings: Settings, shop: Workshop, conn: Connection) -> None:
+    good = [delivery(talk(f"walk {n}", "Let's go with Postgres.")) for n in range(5)]
+    bad = delivery('{"session": "empty", "turns": []}')
+    accept(settings, *good[:2], bad, *good[2:])
+    assert len(batches(shop.queue.client)) == 1
+    work(shop)
+    assert states(conn) == {"processed": 5, "failed": 1}
+    failed = conn.execute("SELECT error_code, error, body FROM deliveries WHERE state = 'failed'").fetchone()
+    assert failed is not None
+    assert failed["error_code"] == "no_turns"
+    assert bytes(failed["body"]) == bad.body
+    assert not conn.execute("SELECT FROM sessions WHERE id = 'empty'").fetchall()
+
+
+def test_a_bug_in_one_step_is_recorded_without_what_was_said_and_tried_again(
+    settings: Settings, shop: Workshop, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(turns: Any) -> Any:
+        raise ValueError(turns[0].text)
+
+    key = delivery(talk("walk", "the canary sings"), delivery_id="one")
+    accept(settings, key)
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "extract", broken)
+        work(shop)
+    row = conn.execute("SELECT state, attempts, error_code, error FROM deliveries").fetchone()
+    assert row is not None
+    assert (row["state"], row["attempts"], row["error_code"]) == ("received", 1, "internal_error")
+    assert "ValueError" in row["error"]
+    assert "canary" not in row["error"]
+    conn.execute("UPDATE deliveries SET next_attempt_at = now()")
+    sweep(shop)
+    work(shop)
+    assert states(conn) == {"processed": 1}
+
+
+def test_a_delivery_that_fails_every_time_ends_as_failed(
+    database_url: str, redis_url: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(database_url, redis_url, AI_WEBHOOK_MAX_ATTEMPTS="2")
+    shop = open_workshop(settings, "worker-under-test")
+    accept(settings, delivery(talk("walk", "words")))
+    monkeypatch.setattr(jobs, "extract", lambda turns: 1 / 0)
+    for _ in range(2):
+        work(shop)
+        conn.execute("UPDATE deliveries SET next_attempt_at = now()")
+        sweep(shop)
+    shop.pool.close()
+    assert states(conn) == {"failed": 1}
+
+
+def test_a_batch_whose_worker_died_is_split_and_finished(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, *(delivery(talk(f"walk {n}", "Let's go with Postgres.")) for n in range(3)))
+    batch = batches(redis_client)[0]
+    shop.queue.begin(batch)  # and then the worker is gone: nothing says that it is alive
+    redis_client.delete(envelope.alive_name("worker-under-test"))
+    redis_client.delete(shop.queue.queue.key)
+    assert shop.queue.rescue() == [batch]
+    work(shop)
+    assert states(conn) == {"processed": 3}
+    assert batches(redis_client) == []
+
+
+def test_a_batch_of_a_living_worker_is_left_alone(
+    settings: Settings, shop: Workshop, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("walk", "words")))
+    redis_client.delete(shop.queue.queue.key)
+    shop.queue.begin(batches(redis_client)[0])
+    shop.queue.say_alive()
+    assert shop.queue.rescue() == []
+
+
+def test_a_delivery_that_kills_its_worker_every_time_is_given_up(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("walk", "words")))
+    batch = batches(redis_client)[0]
+    for _ in range(settings.max_attempts):
+        shop.queue.begin(batch)
+    process_batch(shop, batch)
+    row = conn.execute("SELECT state, error_code FROM deliveries").fetchone()
+    assert row == {"state": "failed", "error_code": "worker_lost"}
+
+
+def test_deliveries_that_redis_lost_are_swept_up_from_postgresql(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    with monkeypatch.context() as patch:
+
+        def die(*arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(jobs, "process_deliveries", die)
+        with pytest.raises(KeyboardInterrupt):
+            process_batch(shop, batches(redis_client)[0])
+    redis_client.flushall()
+    assert states(conn) == {"received": 1}
+    conn.execute("UPDATE deliveries SET next_attempt_at = now()")
+    sweep(shop)
+    work(shop)
+    assert states(conn) == {"processed": 1}
+
+
+def test_a_job_deleted_by_hand_is_enqueued_again(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    redis_client.delete(shop.queue.queue.key, f"rq:job:{batches(redis_client)[0]}")
+    assert shop.queue.rescue() == []  # it may be between queue and worker
+    monkeypatch.setattr("processors.queueing.LOST_SECONDS", 0)
+    assert len(shop.queue.rescue()) == 1
+    work(shop)
+    assert states(conn) == {"processed": 1}
+
+
+def test_without_postgresql_a_batch_waits_in_redis(
+    settings: Settings, redis_url: str, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    nowhere = make_settings("postgresql://app@127.0.0.1:1/none", redis_url)
+    lost = open_workshop(nowhere, "worker-without-database")
+    lost.pool.timeout = 0.2
+    run_worker(redis_client, "lost", {BATCH_JOB: partial(process_batch, lost)}, burst=True)
+    lost.pool.close()
+    batch = batches(redis_client)[0]
+    assert redis_client.hget(envelope.meta_name(batch), "retry_at")
+    redis_client.hset(envelope.meta_name(batch), "retry_at", "0")
+    assert shop.queue.rescue() == [batch]
+    work(shop)
+    assert states(conn) == {"processed": 1}
+
+
+def test_commands_for_a_session_that_does_not_exist_yet_are_tried_again(
+    settings: Settings, shop: Workshop, conn: Connection
+) -> None:
+    pause = '{"type": "collaborative_session_command", "command": "pause_session", "session_id": "walk", "data": {}}'
+    accept(settings, delivery(pause, source="native", event="pause_session"))
+    work(shop)
+    assert conn.execute("SELECT state, error_code FROM deliveries").fetchone() == {
+        "state": "received",
+        "error_code": "unknown_session",
+    }
+    accept(settings, delivery(talk("walk", "words")))
+    conn.execute("UPDATE deliveries SET next_attempt_at = now()")
+    sweep(shop)
+    work(shop)
+    assert conn.execute("SELECT status FROM sessions").fetchone() == {"status": "paused"}
+
+
+@pytest.mark.parametrize("name", ["os.system", "processors.jobs.process_batch", "builtins.print"])
+def test_a_job_that_is_not_on_the_list_is_not_run(
+    name: str, shop: Workshop, redis_client: "redis.Redis", capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.queue.queue.enqueue(name, "echo broken into")
+    work(shop)
+    assert "broken into" not in capsys.readouterr().out
+    registry = shop.queue.queue.failed_job_registry
+    assert len(registry) == 1
+    failed = ListedJob.fetch(registry.get_job_ids()[0], connection=redis_client, serializer="json")
+    assert "PermissionError" in failed.latest_result().exc_string
+
+
+def test_a_pickled_job_is_not_unpickled(shop: Workshop, redis_client: "redis.Redis", tmp_path: Any) -> None:
+    import pickle
+    import zlib
+
+    trap = tmp_path / "trap"
+
+    class Payload:
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+            return (open, (str(trap), "w"))
+
+    fields = {"data": zlib.compress(pickle.dumps(Payload())), "status": "queued", "origin": "deliveries"}
+    redis_client.hset("rq:job:evil", mapping={**fields, "created_at": "2026-01-01T00:00:00Z"})
+    redis_client.rpush("rq:queue:deliveries", "evil")
+    work(shop)
+    assert not trap.exists()
+
+
+def test_a_batch_takes_no_delivery_once_it_has_begun(
+    settings: Settings, shop: Workshop, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("a", "words")))
+    first = batches(redis_client)[0]
+    begun = shop.queue.begin(first)
+    accept(settings, delivery(talk("b", "words")))
+    assert len(begun.keys) == 1
+    assert shop.queue.begin(first) == Batch(first, begun.keys, 2)
+    assert len(batches(redis_client)) == 2
