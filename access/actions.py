@@ -1,0 +1,264 @@
+"""Everything that a person or an agent may do, whichever way they come in.
+
+Actions check what they are asked, call the store, and answer rows ready to be written as JSON.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.errors import InvalidRequest, NotFound
+from domain.memory import MEMORY_TYPES
+from domain.task import TASK_STATES, ArtifactDraft
+from store import agents, artifacts, chunks, deliveries, memories, sessions, tasks
+from store import search as text_search
+from store.database import Connection, Row
+
+PAGE = 50
+PAGE_MOST = 1000
+DELIVERY_STATES = ("received", "processed", "ignored", "failed")
+SESSION_STATES = ("active", "paused", "completed")
+
+
+def page(rows: list[Row], limit: int, cursor: str = "id") -> dict[str, Any]:
+    """A page of a list; `next` is what `before` takes to go on, or None at the end."""
+    return {"items": rows, "next": str(rows[-1][cursor]) if len(rows) == limit else None}
+
+
+def checked_limit(limit: int) -> int:
+    if not 1 <= limit <= PAGE_MOST:
+        raise InvalidRequest(f"The limit is 1 to {PAGE_MOST}.")
+    return limit
+
+
+def one_of(name: str, value: str | None, choices: Sequence[str]) -> str | None:
+    if value is not None and value not in choices:
+        raise InvalidRequest(f"`{name}` is one of {', '.join(choices)}.")
+    return value
+
+
+def found(row: Row | None, what: str) -> Row:
+    if row is None:
+        raise NotFound(f"There is no such {what}.")
+    return row
+
+
+def list_sessions(
+    conn: Connection, *, status: str | None = None, before: str | None = None, limit: int = PAGE
+) -> dict[str, Any]:
+    one_of("status", status, SESSION_STATES)
+    return page(sessions.listing(conn, status=status, before=before, limit=checked_limit(limit)), limit)
+
+
+def get_session(conn: Connection, session_id: str) -> Row:
+    """The session with its first thousand turns and its memories and tasks, newest first."""
+    session = found(sessions.get(conn, session_id), "session")
+    return {
+        **session,
+        "turns": sessions.turns(conn, session_id),
+        "memories": memories.listing(conn, type=None, session_id=session_id, tag=None, before=None, limit=PAGE_MOST),
+        "tasks": tasks.listing(conn, status=None, agent_name=None, session_id=session_id, before=None, limit=PAGE_MOST),
+    }
+
+
+def list_turns(conn: Connection, session_id: str, *, after: int = 0, limit: int = PAGE) -> dict[str, Any]:
+    found(sessions.get(conn, session_id), "session")
+    rows = sessions.turns(conn, session_id, after=after, limit=checked_limit(limit))
+    return page(rows, limit, "seq")
+
+
+def list_chunks(conn: Connection, session_id: str) -> dict[str, Any]:
+    found(sessions.get(conn, session_id), "session")
+    return {"items": chunks.listing(conn, session_id), "next": None}
+
+
+def list_memories(
+    conn: Connection,
+    *,
+    type: str | None = None,
+    session_id: str | None = None,
+    tag: str | None = None,
+    before: int | None = None,
+    limit: int = PAGE,
+) -> dict[str, Any]:
+    one_of("type", type, MEMORY_TYPES)
+    rows = memories.listing(conn, type=type, session_id=session_id, tag=tag, before=before, limit=checked_limit(limit))
+    return page(rows, limit)
+
+
+def get_memory(conn: Connection, memory: int) -> Row:
+    return found(memories.get(conn, memory), "memory")
+
+
+def list_tasks(
+    conn: Connection,
+    *,
+    status: str | None = None,
+    agent_name: str | None = None,
+    session_id: str | None = None,
+    before: str | None = None,
+    limit: int = PAGE,
+) -> dict[str, Any]:
+    one_of("status", status, TASK_STATES)
+    rows = tasks.listing(
+        conn, status=status, agent_name=agent_name, session_id=session_id, before=before, limit=checked_limit(limit)
+    )
+    return page(rows, limit)
+
+
+def get_task(conn: Connection, task_id: str) -> Row:
+    """The task without its token, which only its holder may know."""
+    task = found(tasks.get(conn, task_id), "task")
+    return without_token(task)
+
+
+def without_token(task: Row) -> Row:
+    return {name: value for name, value in task.items() if name not in ("claim_token", "completed_token")}
+
+
+def claim_task(
+    conn: Connection, *, agent_name: str, control_agent: str, lease_seconds: int = 300, max_tasks: int = 1
+) -> dict[str, Any]:
+    claims = tasks.claim(conn, agent_name, control_agent, lease_seconds=lease_seconds, max_tasks=max_tasks)
+    return {"items": claims, "next": None}
+
+
+def start_task(conn: Connection, task_id: str, *, claim_token: UUID, process_id: int | None = None) -> Row:
+    return without_token(tasks.start(conn, task_id, claim_token, process_id=process_id))
+
+
+def renew_task(
+    conn: Connection,
+    task_id: str,
+    *,
+    claim_token: UUID,
+    lease_seconds: int = 300,
+    progress: float | None = None,
+    note: str | None = None,
+) -> Row:
+    return without_token(
+        tasks.renew(conn, task_id, claim_token, lease_seconds=lease_seconds, progress=progress, note=note)
+    )
+
+
+def complete_task(
+    conn: Connection, task_id: str, *, claim_token: UUID, output_data: Any = None, artifacts: Sequence[str] = ()
+) -> Row:
+    return without_token(tasks.complete(conn, task_id, claim_token, output_data=output_data, artifacts=artifacts))
+
+
+def fail_task(conn: Connection, task_id: str, *, claim_token: UUID, error: str, retry: bool = True) -> Row:
+    return without_token(tasks.fail(conn, task_id, claim_token, error=error, retry=retry))
+
+
+def release_task(conn: Connection, task_id: str, *, claim_token: UUID) -> Row:
+    return without_token(tasks.release(conn, task_id, claim_token))
+
+
+def ask_task(conn: Connection, task_id: str, *, claim_token: UUID, question: str) -> Row:
+    return without_token(tasks.ask(conn, task_id, claim_token, question=question))
+
+
+def answer_task(conn: Connection, task_id: str, *, answer: str, person: str) -> Row:
+    return without_token(tasks.answer(conn, task_id, answer=answer, person=person))
+
+
+def approve_task(conn: Connection, task_id: str, *, person: str) -> Row:
+    return without_token(tasks.approve(conn, task_id, person=person))
+
+
+def cancel_task(conn: Connection, task_id: str, *, reason: str | None = None) -> Row:
+    return without_token(tasks.cancel(conn, task_id, reason=reason))
+
+
+TASK_MOVES: dict[str, Callable[..., Row]] = {
+    "start": start_task,
+    "renew": renew_task,
+    "complete": complete_task,
+    "fail": fail_task,
+    "release": release_task,
+    "ask": ask_task,
+    "answer": answer_task,
+    "approve": approve_task,
+    "cancel": cancel_task,
+}
+
+
+def create_artifact(conn: Connection, *, session_id: str | None, draft: ArtifactDraft) -> Row:
+    """Stores an artifact; one that names a task belongs to the task's session."""
+    if draft.task_id is not None:
+        session_id = found(tasks.get(conn, draft.task_id), "task")["session_id"]
+    return get_artifact(conn, artifacts.attach(conn, session_id, draft))
+
+
+def list_artifacts(
+    conn: Connection,
+    *,
+    session_id: str | None = None,
+    task_id: str | None = None,
+    before: str | None = None,
+    limit: int = PAGE,
+) -> dict[str, Any]:
+    rows = artifacts.listing(conn, session_id=session_id, task_id=task_id, before=before, limit=checked_limit(limit))
+    return page(rows, limit)
+
+
+def get_artifact(conn: Connection, artifact: str) -> Row:
+    return found(artifacts.get(conn, artifact), "artifact")
+
+
+def list_agents(conn: Connection) -> dict[str, Any]:
+    return {"items": agents.listing(conn), "next": None}
+
+
+def list_deliveries(
+    conn: Connection,
+    *,
+    state: str | None = None,
+    source: str | None = None,
+    before: str | None = None,
+    limit: int = PAGE,
+) -> dict[str, Any]:
+    one_of("state", state, DELIVERY_STATES)
+    rows = deliveries.listing(conn, state=state, source=source, before=before, limit=checked_limit(limit))
+    return page(rows, limit)
+
+
+def count_deliveries(conn: Connection) -> dict[str, int]:
+    """How many deliveries are in each state."""
+    return dict.fromkeys(DELIVERY_STATES, 0) | deliveries.count_states(conn)
+
+
+def get_delivery(conn: Connection, delivery: str) -> Row:
+    return found(deliveries.get(conn, delivery), "delivery")
+
+
+def get_delivery_body(conn: Connection, delivery: str) -> Row:
+    """{content_type, body}: the bytes as they came."""
+    return found(deliveries.body(conn, delivery), "delivery")
+
+
+def replay_delivery(conn: Connection, delivery: str) -> Row:
+    """Puts a failed delivery back; a worker takes it within the next sweep."""
+    before = get_delivery(conn, delivery)
+    if not deliveries.replay(conn, [delivery]):
+        raise InvalidRequest(f"Only a failed delivery can be replayed; this one is {before['state']}.")
+    return get_delivery(conn, delivery)
+
+
+def search(
+    conn: Connection,
+    query: str,
+    *,
+    kinds: Sequence[str] = text_search.DEFAULT_KINDS,
+    session_id: str | None = None,
+    type: str | None = None,
+    speaker: str | None = None,
+    since: datetime | None = None,
+    limit: int = 10,
+) -> dict[str, Any]:
+    rows = text_search.search(
+        conn, query, kinds=kinds, session_id=session_id, type=type, speaker=speaker, since=since, limit=limit
+    )
+    return {"items": rows, "next": None}

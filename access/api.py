@@ -1,0 +1,305 @@
+"""The JSON API under /api: the route list, then parse, act, respond.
+
+Handlers are plain functions and run in the thread pool; a request holds a database connection only while it acts.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from access import actions
+from domain.errors import Forbidden, InvalidRequest, NotFound
+from domain.settings import Settings
+from domain.task import ArtifactDraft
+from store.database import Connection, Pool, borrowed
+from store.search import DEFAULT_KINDS
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+class Body(BaseModel):
+    """A request body. What is not named here is refused, so that a misspelt field is not silently dropped."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+Text = Annotated[str, Field(min_length=1, max_length=100_000, pattern="^[^\\x00]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern="^[^\\x00]*$")]
+
+
+class Claim(Body):
+    agent_name: Name
+    control_agent: Name
+    lease_seconds: int = 300
+    max_tasks: int = 1
+
+
+class Held(Body):
+    claim_token: UUID
+
+
+class Start(Held):
+    process_id: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+
+class Renew(Held):
+    lease_seconds: int = 300
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+    note: Text | None = None
+
+
+class Complete(Held):
+    output_data: JsonValue = None
+    artifacts: list[Name] = []
+
+
+class Fail(Held):
+    error: Text
+    retry: bool = True
+
+
+class Ask(Held):
+    question: Text
+
+
+class Answer(Body):
+    answer: Text
+    person: Name
+
+
+class Approve(Body):
+    person: Name
+
+
+class Cancel(Body):
+    reason: Text | None = None
+
+
+class NewArtifact(Body):
+    name: Name
+    content: Annotated[str, Field(pattern="^[^\\x00]*$")]
+    type: Name = "document"
+    format: Name = "text"
+    session_id: Name | None = None
+    task_id: Name | None = None
+    id: Name | None = None
+    metadata: dict[str, JsonValue] = {}
+
+
+MOVE_BODIES: dict[str, type[Body]] = {
+    "start": Start,
+    "renew": Renew,
+    "complete": Complete,
+    "fail": Fail,
+    "release": Held,
+    "ask": Ask,
+    "answer": Answer,
+    "approve": Approve,
+    "cancel": Cancel,
+}
+
+
+def api_routes(settings: Settings, pool: Pool) -> list[Route]:
+    """Every route of the API; each asks for the bearer token first."""
+    token = settings.token.get_secret_value() if settings.token else None
+
+    def route(path: str, act: Callable[[Connection, Request, bytes], Any], method: str = "GET") -> Route:
+        return Route("/api" + path, guarded(token, pool, act), methods=[method], max_body_size=MAX_BODY_BYTES)
+
+    return [
+        route("/sessions", list_sessions),
+        # Ids are the senders' own and may hold a slash, so the longer paths come first.
+        route("/sessions/{id:path}/turns", list_turns),
+        route("/sessions/{id:path}/chunks", lambda conn, r, _: actions.list_chunks(conn, r.path_params["id"])),
+        route("/sessions/{id:path}", lambda conn, r, _: actions.get_session(conn, r.path_params["id"])),
+        route("/memories", list_memories),
+        route("/memories/{id}", get_memory),
+        route("/tasks", list_tasks),
+        route("/tasks/claim", claim_task, "POST"),
+        route("/tasks/{id:path}", lambda conn, r, _: actions.get_task(conn, r.path_params["id"])),
+        route("/tasks/{id:path}/{move}", move_task, "POST"),
+        route("/artifacts", list_artifacts),
+        route("/artifacts", create_artifact, "POST"),
+        route("/artifacts/{id:path}", lambda conn, r, _: actions.get_artifact(conn, r.path_params["id"])),
+        route("/agents", lambda conn, r, _: actions.list_agents(conn)),
+        route("/deliveries", list_deliveries),
+        route("/deliveries/count", lambda conn, r, _: actions.count_deliveries(conn)),
+        route("/deliveries/{id}", lambda conn, r, _: actions.get_delivery(conn, r.path_params["id"])),
+        route("/deliveries/{id}/body", get_delivery_body),
+        route("/deliveries/{id}/replay", lambda conn, r, _: actions.replay_delivery(conn, r.path_params["id"]), "POST"),
+        route("/search", search),
+    ]
+
+
+def guarded(
+    token: str | None, pool: Pool, act: Callable[[Connection, Request, bytes], Any]
+) -> Callable[[Request], Awaitable[Response]]:
+    """The four steps of every handler: who asks, what for, act, respond."""
+
+    def respond(request: Request, body: bytes) -> Response:
+        with borrowed(pool) as conn:
+            answer = act(conn, request, body)
+        if isinstance(answer, Response):
+            return answer
+        return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), media_type="application/json")
+
+    async def endpoint(request: Request) -> Response:
+        check_token(request, token)
+        return await run_in_threadpool(respond, request, await request.body())
+
+    return endpoint
+
+
+def check_token(request: Request, token: str | None) -> None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if token is None or scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
+        raise Forbidden("The bearer token is missing or wrong.")
+
+
+def parsed(model: type[Body], body: bytes) -> Body:
+    try:
+        return model.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        raise InvalidRequest(first_complaint(error)) from None
+
+
+def first_complaint(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"`{where}`: {first['msg']}." if where else f"{first['msg']}."
+
+
+def query(request: Request, name: str, kind: Any, default: Any = None) -> Any:
+    """A parameter of the URL as `kind`, or the default when it is absent."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if "\x00" in text:
+        raise InvalidRequest(f"`{name}` holds a NUL character.")
+    try:
+        return TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        raise InvalidRequest(f"`{name}`: {error.errors(include_input=False)[0]['msg']}.") from None
+
+
+Integer = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Cursor = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+def limit_of(request: Request, default: int = actions.PAGE) -> int:
+    return int(query(request, "limit", Integer, default))
+
+
+def list_sessions(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.list_sessions(
+        conn,
+        status=query(request, "status", str),
+        before=query(request, "before", str),
+        limit=limit_of(request),
+    )
+
+
+def list_turns(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.list_turns(
+        conn, request.path_params["id"], after=query(request, "after", Integer, 0), limit=limit_of(request)
+    )
+
+
+def list_memories(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.list_memories(
+        conn,
+        type=query(request, "type", str),
+        session_id=query(request, "session", str),
+        tag=query(request, "tag", str),
+        before=query(request, "before", Cursor),
+        limit=limit_of(request),
+    )
+
+
+def get_memory(conn: Connection, request: Request, body: bytes) -> Any:
+    text = request.path_params["id"]
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # what no bigint can be is no memory either
+        raise NotFound("There is no such memory.")
+    return actions.get_memory(conn, int(text))
+
+
+def list_tasks(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.list_tasks(
+        conn,
+        status=query(request, "status", str),
+        agent_name=query(request, "agent", str),
+        session_id=query(request, "session", str),
+        before=query(request, "before", str),
+        limit=limit_of(request),
+    )
+
+
+def claim_task(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.claim_task(conn, **dict(parsed(Claim, body)))
+
+
+def move_task(conn: Connection, request: Request, body: bytes) -> Any:
+    move = request.path_params["move"]
+    if move not in MOVE_BODIES:
+        raise NotFound(f"A task has no move of this name; there are {', '.join(MOVE_BODIES)}.")
+    return actions.TASK_MOVES[move](conn, request.path_params["id"], **dict(parsed(MOVE_BODIES[move], body)))
+
+
+def list_artifacts(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.list_artifacts(
+        conn,
+        session_id=query(request, "session", str),
+        task_id=query(request, "task", str),
+        before=query(request, "before", str),
+        limit=limit_of(request),
+    )
+
+
+def create_artifact(conn: Connection, request: Request, body: bytes) -> Any:
+    new = parsed(NewArtifact, body)
+    assert isinstance(new, NewArtifact)
+    draft = ArtifactDraft(**new.model_dump(exclude={"session_id"}))
+    return actions.create_artifact(conn, session_id=new.session_id, draft=draft)
+
+
+def list_deliveries(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.list_deliveries(
+        conn,
+        state=query(request, "state", str),
+        source=query(request, "source", str),
+        before=query(request, "before", str),
+        limit=limit_of(request),
+    )
+
+
+def get_delivery_body(conn: Connection, request: Request, body: bytes) -> Response:
+    row = actions.get_delivery_body(conn, request.path_params["id"])
+    # Always as a download: what a sender wrote is never rendered by a browser here.
+    headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+    return Response(row["body"], media_type=row["content_type"], headers=headers)
+
+
+def search(conn: Connection, request: Request, body: bytes) -> Any:
+    kinds: Sequence[str] = request.query_params.getlist("in") or DEFAULT_KINDS
+    since = query(request, "since", datetime)
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    return actions.search(
+        conn,
+        query(request, "q", str, ""),
+        kinds=kinds,
+        session_id=query(request, "session", str),
+        type=query(request, "type", str),
+        speaker=query(request, "speaker", str),
+        since=since,
+        limit=limit_of(request, 10),
+    )
