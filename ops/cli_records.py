@@ -1,0 +1,358 @@
+"""Commands that read and move what is stored: search, sessions, memories, tasks, artifacts, agents, deliveries."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from domain.errors import InvalidRequest
+from ops.cli import AsJson, Data, Limit, app, service
+from ops.output import clean, console, highlighted, say, say_json, show_items, show_record
+
+sessions = typer.Typer(help="Conversations.", no_args_is_help=True)
+memories = typer.Typer(
+    help="Ideas, decisions, questions and the like, with the words they came from.", no_args_is_help=True
+)
+tasks = typer.Typer(help="Work for agents: list, claim, finish, approve.", no_args_is_help=True)
+artifacts = typer.Typer(help="What agents and senders left.", no_args_is_help=True)
+agents = typer.Typer(help="The registry of agents.", no_args_is_help=True)
+deliveries = typer.Typer(help="What was accepted, and what became of it.", no_args_is_help=True)
+for name, group in {
+    "sessions": sessions, "memories": memories, "tasks": tasks,
+    "artifacts": artifacts, "agents": agents, "deliveries": deliveries,
+}.items():  # fmt: skip
+    app.add_typer(group, name=name)
+
+Session = Annotated[str | None, typer.Option("--session", help="Only of this session.")]
+Token = Annotated[str, typer.Option("--token", help="The claim token that `tasks claim` printed.")]
+Person = Annotated[str, typer.Option("--as", help="Who does it.")]
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="A question or some words.")],
+    kinds: Annotated[
+        list[str] | None, typer.Option("--in", help="turns, chunks, memories, tasks or artifacts; may be repeated.")
+    ] = None,
+    session: Session = None,
+    type: Annotated[str | None, typer.Option("--type", help="Only memories or tasks of this type.")] = None,
+    speaker: Annotated[str | None, typer.Option("--speaker", help="Only what this speaker said.")] = None,
+    since: Annotated[datetime | None, typer.Option("--since", help="Only from this time on, UTC.")] = None,
+    limit: Limit = 10,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Find what was said, decided, planned or made."""
+    parameters: dict[str, Any] = {"q": query, "in": kinds or None, "session": session, "type": type}
+    parameters |= {"speaker": speaker, "since": since.isoformat() if since else None, "limit": limit}
+    with service(data) as client:
+        hits = client.get("/search", **parameters)["items"]
+    if as_json:
+        say_json(hits)
+    elif not hits:
+        say("Nothing shares a word with that. Try fewer or other words.")
+    else:
+        show_hits(hits)
+
+
+def show_hits(hits: list[dict[str, Any]]) -> None:
+    for number, hit in enumerate(hits, 1):
+        console.print(f"{number:>2}. ", highlighted(hit["snippet"], hit["highlights"]), sep="")
+        place = f"turn {hit['turn_seq']}" if hit["turn_seq"] else hit["id"]
+        parts = [
+            hit["type"] or hit["kind"].removesuffix("s"),
+            hit["speaker"],
+            hit["session_title"] or hit["session_id"],
+        ]
+        console.print("    " + clean(" · ".join(str(p) for p in [*parts, place] if p)), style="dim", markup=False)
+
+
+@sessions.command("list")
+def list_sessions(
+    status: Annotated[str | None, typer.Option(help="active, paused or completed.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Latest activity first."""
+    with service(data) as client:
+        items = client.get("/sessions", status=status, limit=limit)["items"]
+    columns = ["id", "title", "status", "last_activity", "conversation_chunk_count", "memory_count", "task_count"]
+    show_items(items, columns, as_json=as_json, empty="No session yet. `ai-webhook send FILE` makes one.")
+
+
+@sessions.command("show")
+def show_session(id: str, as_json: AsJson = False, data: Data = None) -> None:
+    """A session with its turns, memories and tasks."""
+    with service(data) as client:
+        session = client.get(f"/sessions/{segment(id)}")
+    if as_json:
+        say_json(session)
+        return
+    parts = {name: session.pop(name) for name in ("turns", "memories", "tasks")}
+    show_record(session, as_json=False)
+    say()
+    for turn in parts["turns"]:
+        say(f"{turn['seq']:>4}  {turn['speaker'] or turn['role']}: {turn['text']}")
+    for name in ("memories", "tasks"):
+        if parts[name]:
+            say(f"\n{name}")
+            show_items(
+                parts[name], ["id", "type" if name == "memories" else "status", "title"], as_json=False, empty=""
+            )
+
+
+@memories.command("list")
+def list_memories(
+    type: Annotated[str | None, typer.Option(help="decision, idea, question, action_item, fact, note, …")] = None,
+    session: Session = None,
+    tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Newest first."""
+    with service(data) as client:
+        items = client.get("/memories", type=type, session=session, tag=tag, limit=limit)["items"]
+    show_items(items, ["id", "type", "title", "speaker", "session_id"], as_json=as_json, empty="No memory found.")
+
+
+@memories.command("show")
+def show_memory(id: int, as_json: AsJson = False, data: Data = None) -> None:
+    """A memory with its quote."""
+    with service(data) as client:
+        show_record(client.get(f"/memories/{id}"), as_json=as_json)
+
+
+@tasks.command("list")
+def list_tasks(
+    status: Annotated[str | None, typer.Option(help="proposed, pending, claimed, running, completed, …")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only of this agent.")] = None,
+    session: Session = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Latest change first."""
+    with service(data) as client:
+        items = client.get("/tasks", status=status, agent=agent, session=session, limit=limit)["items"]
+    columns = ["id", "status", "agent_name", "task_type", "priority", "title"]
+    show_items(items, columns, as_json=as_json, empty="No task found.")
+
+
+@tasks.command("show")
+def show_task(id: str, as_json: AsJson = False, data: Data = None) -> None:
+    """A task with the words it came from."""
+    with service(data) as client:
+        show_record(client.get(f"/tasks/{segment(id)}"), as_json=as_json)
+
+
+@tasks.command("claim")
+def claim_task(
+    agent: Annotated[str, typer.Argument(help="For which agent, such as claude_code.")],
+    control_agent: Annotated[str, typer.Option("--as", help="Who holds the claim.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 1,
+    lease: Annotated[int, typer.Option("--lease", help="Seconds until the claim lapses.")] = 300,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Take the most urgent task; prints the token that every later move needs."""
+    with service(data) as client:
+        answer = client.post(
+            "/tasks/claim", agent_name=agent, control_agent=control_agent, lease_seconds=lease, max_tasks=limit
+        )
+    columns = ["task_id", "claim_token", "lease_until", "attempt", "title"]
+    show_items(answer["items"], columns, as_json=as_json, empty=f"Nothing waits for {agent}.")
+
+
+def move(id: str, name: str, data: Path | None, as_json: bool, **body: Any) -> None:
+    with service(data) as client:
+        task = client.post(f"/tasks/{segment(id)}/{name}", **body)
+    if as_json:
+        say_json(task)
+    else:
+        say(f"{task['id']} is {task['status']}.")
+
+
+@tasks.command("start")
+def start_task(
+    id: str, token: Token, process_id: int | None = None, as_json: AsJson = False, data: Data = None
+) -> None:
+    """Say that work on a claimed task has begun."""
+    move(id, "start", data, as_json, claim_token=token, process_id=process_id)
+
+
+@tasks.command("renew")
+def renew_task(
+    id: str,
+    token: Token,
+    lease: Annotated[int, typer.Option("--lease", help="Seconds from now.")] = 300,
+    progress: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    note: str | None = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Keep a claim."""
+    move(id, "renew", data, as_json, claim_token=token, lease_seconds=lease, progress=progress, note=note)
+
+
+@tasks.command("complete")
+def complete_task(
+    id: str,
+    token: Token,
+    output: Annotated[str | None, typer.Option("--output", help="Output data as JSON.")] = None,
+    artifact: Annotated[list[Path] | None, typer.Option("--artifact", help="File to leave; may be repeated.")] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Finish a claimed task, with its output and files."""
+    output_data = None if output is None else parsed_json(output)
+    with service(data) as client:
+        ids = [
+            client.post("/artifacts", task_id=id, name=path.name, content=read_text(path))["id"]
+            for path in artifact or []
+        ]
+        task = client.post(f"/tasks/{segment(id)}/complete", claim_token=token, output_data=output_data, artifacts=ids)
+    if as_json:
+        say_json(task)
+    else:
+        say(f"{task['id']} is {task['status']}.")
+
+
+@tasks.command("fail")
+def fail_task(
+    id: str,
+    token: Token,
+    error: Annotated[str, typer.Option("--error", help="What went wrong.")],
+    retry: Annotated[bool, typer.Option(help="Let it be tried again.")] = True,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Give a claimed task up with an error."""
+    move(id, "fail", data, as_json, claim_token=token, error=error, retry=retry)
+
+
+@tasks.command("release")
+def release_task(id: str, token: Token, as_json: AsJson = False, data: Data = None) -> None:
+    """Give a claimed task back unfinished."""
+    move(id, "release", data, as_json, claim_token=token)
+
+
+@tasks.command("approve")
+def approve_task(id: str, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
+    """Let agents take a proposed task."""
+    move(id, "approve", data, as_json, person=person)
+
+
+@tasks.command("cancel")
+def cancel_task(id: str, reason: str | None = None, as_json: AsJson = False, data: Data = None) -> None:
+    """End a task that is not to be done."""
+    move(id, "cancel", data, as_json, reason=reason)
+
+
+@tasks.command("answer")
+def answer_task(
+    id: str, answer: str, person: Person = "command line", as_json: AsJson = False, data: Data = None
+) -> None:
+    """Answer what an agent asked."""
+    move(id, "answer", data, as_json, answer=answer, person=person)
+
+
+@artifacts.command("list")
+def list_artifacts(
+    session: Session = None,
+    task: Annotated[str | None, typer.Option(help="Only of this task.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Newest first."""
+    with service(data) as client:
+        items = client.get("/artifacts", session=session, task=task, limit=limit)["items"]
+    show_items(items, ["id", "name", "type", "size", "task_id", "created"], as_json=as_json, empty="No artifact found.")
+
+
+@artifacts.command("show")
+def show_artifact(id: str, as_json: AsJson = False, data: Data = None) -> None:
+    """An artifact's content; with --json all about it."""
+    with service(data) as client:
+        artifact = client.get(f"/artifacts/{segment(id)}")
+    if as_json:
+        say_json(artifact)
+    else:
+        say(artifact["content"])
+
+
+@agents.command("list")
+def list_agents(as_json: AsJson = False, data: Data = None) -> None:
+    """Agents, what they hold and what waits for them."""
+    with service(data) as client:
+        items = client.get("/agents")["items"]
+    columns = ["name", "type", "status", "held", "waiting", "max_concurrent", "capabilities"]
+    show_items(items, columns, as_json=as_json, empty="No agent is registered.")
+
+
+@deliveries.command("list")
+def list_deliveries(
+    state: Annotated[str | None, typer.Option(help="received, processed, ignored or failed.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Newest first."""
+    with service(data) as client:
+        items = client.get("/deliveries", state=state, source=source, limit=limit)["items"]
+    columns = ["id", "source", "event", "received_at", "state", "session_id", "error"]
+    show_items(items, columns, as_json=as_json, empty="No delivery found.")
+
+
+@deliveries.command("show")
+def show_delivery(
+    id: str,
+    body: Annotated[bool, typer.Option("--body", help="Print the body, byte for byte.")] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """A delivery and what became of it."""
+    with service(data) as client:
+        if body:
+            typer.echo(client.get_bytes(f"/deliveries/{segment(id)}/body"), nl=False)
+        else:
+            show_record(client.get(f"/deliveries/{segment(id)}"), as_json=as_json)
+
+
+@app.command()
+def replay(id: str, as_json: AsJson = False, data: Data = None) -> None:
+    """Process a failed delivery again."""
+    with service(data) as client:
+        delivery = client.post(f"/deliveries/{segment(id)}/replay")
+    if as_json:
+        say_json(delivery)
+    else:
+        say(f"{delivery['id']} will be processed again within seconds.")
+
+
+def segment(id: str) -> str:
+    """An id as one part of a URL's path."""
+    from urllib.parse import quote
+
+    return quote(id, safe="")
+
+
+def parsed_json(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise InvalidRequest(
+            "--output is not JSON.", hint="For plain text write it in quotes: --output '\"done\"'."
+        ) from None
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path} cannot be read as text ({type(error).__name__}).") from None

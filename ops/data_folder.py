@@ -1,0 +1,78 @@
+"""What `up` leaves in its data folder: secrets that it made, and where it listens."""
+
+import base64
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from domain.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Made on first start, kept in secrets.json (0600). What the environment sets is used instead."""
+
+    api_key: str = field(repr=False)
+    token: str = field(repr=False)
+    generic_secret: str = field(repr=False)
+
+
+class DataFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def secrets(self) -> tuple[Secrets, bool]:
+        """The folder's secrets, and whether they were made just now."""
+        known = self.read("secrets.json")
+        if known is not None:
+            try:
+                return Secrets(**known), False
+            except TypeError:
+                raise SettingsError(
+                    f"{self.path / 'secrets.json'} is not as this version writes it.",
+                    hint="Move it away; new secrets are made at the next start.",
+                ) from None
+        made = Secrets(
+            api_key="awk_" + secrets.token_urlsafe(24),
+            token="awt_" + secrets.token_urlsafe(24),
+            generic_secret="whsec_" + base64.b64encode(secrets.token_bytes(24)).decode(),
+        )
+        self.write("secrets.json", asdict(made))
+        return made, True
+
+    def known_secrets(self) -> Secrets | None:
+        """The folder's secrets if there are any."""
+        return self.secrets()[0] if (self.path / "secrets.json").exists() else None
+
+    def say_running(self, url: str) -> None:
+        self.write("up.json", {"url": url, "pid": os.getpid()})
+
+    def say_stopped(self) -> None:
+        running = self.read("up.json")
+        if running is not None and running.get("pid") == os.getpid():
+            (self.path / "up.json").unlink(missing_ok=True)
+
+    def url(self) -> str | None:
+        """Where the `up` of this folder listens, as far as it said."""
+        running = self.read("up.json")
+        return str(running["url"]) if running and "url" in running else None
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{self.path / name} cannot be read ({type(error).__name__}).") from None
+        return value if isinstance(value, dict) else None
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Writes a file of 0600 as a whole or not at all."""
+        fresh = self.path / f"{name}.{os.getpid()}.new"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file)
+        os.replace(fresh, self.path / name)
