@@ -47,7 +47,7 @@ class Reading:
     """What a reader made of a delivery: all of it is written in one transaction, or none.
 
     `summary` is the sender's own summary of these turns; it is kept and searched as a turn of its own, but
-    nothing is extracted from it while there are other turns. `memories` and `tasks` are the sender's own, given outright.
+    nothing is extracted from it while there are other turns. `memories` and `tasks` are the sender's own.
     """
 
     session: SessionDraft

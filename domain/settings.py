@@ -98,7 +98,9 @@ class Settings(BaseModel):
         """Reads the environment over `.env`; raises SettingsError with a sentence for each wrong setting."""
         values: dict[str, str] = {}
         if env_file is not None and env_file.is_file():
-            values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
+            # libpq reads the PG* variables from the environment alone, so they do not count here either.
+            written = dotenv_values(env_file).items()
+            values.update({name: value for name, value in written if value and not name.startswith("PG")})
         values.update(os.environ if environ is None else environ)
         values = {name: value.strip() for name, value in values.items() if value.strip()}
         known = {str(field.alias) for field in cls.model_fields.values() if field.alias}

@@ -1,16 +1,17 @@
 """`python -m ingest`: the endpoint alone. Needs REDIS_URL and the senders' secrets; no database."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from starlette.applications import Starlette
 
 from domain.errors import AIWebhookError, SettingsError
 from domain.settings import Settings
 from ingest.app import create_app
 from ingest.enqueueing import Enqueuer, connect
+from ingest.serving import run_server
 
 
 def build(settings: Settings) -> Starlette:
@@ -38,19 +39,11 @@ def build(settings: Settings) -> Starlette:
 def main() -> int:
     try:
         settings = Settings.from_env()
-        app = build(settings)
+        logging.basicConfig(level=settings.log_level, format="%(message)s", stream=sys.stdout)
+        run_server(build(settings), settings)
     except AIWebhookError as error:
         print(f"{error.message} {error.hint}", file=sys.stderr)  # noqa: T201
         return 2
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level=settings.log_level.lower(),
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
     return 0
 
 

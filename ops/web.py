@@ -6,23 +6,23 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 
 from access.api import api_routes
-from domain.errors import AIWebhookError, DatabaseUnavailable, SettingsError
+from domain.errors import AIWebhookError, SettingsError
 from domain.settings import Settings
 from ingest.app import ERROR_HANDLERS, health_routes, webhook_routes
 from ingest.enqueueing import Enqueuer, connect
-from store.database import Pool, borrowed, open_pool
+from ingest.serving import run_server
+from store.database import Pool, answers, open_pool
 
 log = logging.getLogger("ai_webhook.web")
 
 
 def create_app(settings: Settings, enqueuer: Enqueuer, pool: Pool) -> Starlette:
     async def ready() -> dict[str, bool]:
-        return {"redis": await enqueuer.ready(), "postgresql": await run_in_threadpool(database_answers, pool)}
+        return {"redis": await enqueuer.ready(), "postgresql": await run_in_threadpool(answers, pool)}
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -38,14 +38,6 @@ def create_app(settings: Settings, enqueuer: Enqueuer, pool: Pool) -> Starlette:
     )
 
 
-def database_answers(pool: Pool) -> bool:
-    try:
-        with borrowed(pool) as conn:
-            return conn.execute("SELECT 1").fetchone() is not None
-    except DatabaseUnavailable:
-        return False
-
-
 def serve(settings: Settings, listening: socket.socket | None = None) -> None:
     """Serves until told to stop. `listening` is a socket that somebody else holds open over restarts."""
     if settings.redis_url is None or (settings.database_url is None and settings.pg_host is None):
@@ -59,23 +51,13 @@ def serve(settings: Settings, listening: socket.socket | None = None) -> None:
         job_timeout_seconds=settings.job_timeout_seconds,
     )
     app = create_app(settings, enqueuer, open_pool(settings.conninfo(), "web", settings.pool_size))
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-    uvicorn.Server(config).run(sockets=[listening] if listening else None)
+    run_server(app, settings, listening)
 
 
 def main(listening: socket.socket | None = None) -> int:
     try:
         settings = Settings.from_env()
         logging.basicConfig(level=settings.log_level, format="%(message)s", stream=sys.stdout)
-        logging.getLogger("uvicorn").setLevel("WARNING")
         serve(settings, listening)
     except AIWebhookError as error:
         print(f"{error.message} {error.hint}", file=sys.stderr)  # noqa: T201

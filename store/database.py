@@ -61,6 +61,15 @@ def open_pool(conninfo: str, name: str, max_size: int) -> Pool:
     )
 
 
+def answers(pool: Pool) -> bool:
+    """Whether the database answers now."""
+    try:
+        with borrowed(pool) as conn:
+            return conn.execute("SELECT 1 AS one").fetchone() is not None
+    except errors.DatabaseUnavailable:
+        return False
+
+
 @contextmanager
 def our_errors() -> Iterator[None]:
     """Turns psycopg's errors into ours, whose messages quote no values: PostgreSQL's details may hold what was said."""
