@@ -39,7 +39,7 @@ class Up:
             text=True,
         )
         threading.Thread(target=self.read, daemon=True).start()
-        self.wait_for("AI Webhook is up at ")
+        self.wait_for("ai-webhook tasks claim")  # the last line of the greeting
         self.secrets = json.loads((folder / "secrets.json").read_text())
         self.url = json.loads((folder / "up.json").read_text())["url"]
 

@@ -1,0 +1,194 @@
+"""`ai-webhook up` and the commands that talk to it, each as a process of its own, as a person types them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.journeys.stack import Up, environment, running_up
+from tests.journeys.test_plugs_pulled import leftovers
+
+WALK = "Me: I've decided we use Postgres.\nMe: Add an action item: write the schema."
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Up]:
+    with running_up() as running:
+        yield running
+
+
+def command(*arguments: str, up: Up | None = None, **more: str) -> "subprocess.CompletedProcess[str]":
+    data = ["--data", str(up.folder)] if up else []
+    return subprocess.run(
+        [sys.executable, "-m", "ops", *arguments, *data],
+        cwd=ROOT,
+        env=environment() | more,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def told(up: Up, *arguments: str) -> Any:
+    done = command(*arguments, "--json", up=up)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def sent(up: Up, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A walk that was sent and processed."""
+    path = tmp_path_factory.mktemp("talks") / "walk.txt"
+    path.write_text(WALK)
+    rows = told(up, "send", str(path), "--session", "walk", "--wait")
+    assert rows[0]["state"] == "processed"
+    return dict(rows[0])
+
+
+def test_up_says_where_it_is_and_shows_the_key_once(up: Up) -> None:
+    text = "\n".join(up.lines)
+    assert up.url in text
+    assert text.count(up.secrets["api_key"]) == 2  # once to keep, once in the command to try
+    assert up.secrets["token"] not in text
+
+
+def test_up_shows_one_line_for_a_delivery_and_none_of_its_words(up: Up, sent: dict[str, Any]) -> None:
+    line = up.wait_for(sent["delivery"])
+    assert "processed" in line
+    assert "Postgres" not in "\n".join(line for line in up.lines if "curl" not in line and "-d '" not in line)
+
+
+def test_what_was_sent_is_found_and_claimed_and_finished(up: Up, sent: dict[str, Any], tmp_path: Path) -> None:
+    assert told(up, "search", "what did we decide about postgres?")[0]["session_id"] == "walk"
+    assert [m["type"] for m in told(up, "memories", "list", "--session", "walk")] == ["action_item", "decision"]
+    claim = told(up, "tasks", "claim", "claude_code", "--as", "alice")[0]
+    held = ["--token", claim["claim_token"]]
+    assert told(up, "tasks", "start", claim["task_id"], *held)["status"] == "running"
+    assert told(up, "tasks", "renew", claim["task_id"], *held, "--progress", "0.5")["progress"] == 0.5
+    result = tmp_path / "schema.sql"
+    result.write_text("CREATE TABLE dogs ();")
+    done = told(up, "tasks", "complete", claim["task_id"], *held, "--artifact", str(result), "--output", '{"n": 1}')
+    assert (done["status"], done["output_data"]) == ("completed", {"n": 1})
+    artifact = told(up, "artifacts", "show", done["artifacts"][0])
+    assert (artifact["content"], artifact["task_id"]) == ("CREATE TABLE dogs ();", claim["task_id"])
+    assert told(up, "sessions", "show", "walk")["artifact_count"] == 1
+    lost = command("tasks", "complete", claim["task_id"], "--token", "00000000-0000-0000-0000-000000000000", up=up)
+    assert lost.returncode == 1
+    assert "claim" in lost.stderr
+
+
+def test_plain_output_is_aligned_and_without_colour(up: Up, sent: dict[str, Any]) -> None:
+    done = command("sessions", "list", up=up)
+    assert "\x1b[" not in done.stdout
+    assert done.stdout.splitlines()[0].startswith("id ")
+    assert any(line.startswith("walk ") for line in done.stdout.splitlines())
+
+
+def test_a_failed_delivery_is_listed_shown_and_replayed(up: Up, tmp_path: Path) -> None:
+    path = tmp_path / "empty.json"
+    path.write_text('{"session": "nothing", "turns": []}')
+    done = command("send", str(path), "--wait", "--json", up=up)
+    assert done.returncode == 1
+    row = json.loads(done.stdout)[0]
+    assert (row["state"], row["error_code"]) == ("failed", "no_turns")
+    assert row["delivery"] in [d["id"] for d in told(up, "deliveries", "list", "--state", "failed")]
+    assert command("deliveries", "show", row["delivery"], "--body", up=up).stdout == path.read_text()
+    assert told(up, "replay", row["delivery"])["state"] == "received"
+
+
+def test_doctor_finds_everything_in_order(up: Up) -> None:
+    checks = {check["name"]: check["state"] for check in told(up, "doctor")}
+    assert checks["postgresql"] == checks["redis"] == checks["workers"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["tasks", "show", "nope"], 1, "no such task"),
+        (["search", "x", "--limit", "0"], 2, "greater than or equal to 1"),
+        (["send", "missing.txt"], 2, "does not exist"),
+        (["tasks", "claim", "nobody", "--as", "me"], 1, "no agent nobody"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_wrong_use_ends_with_a_sentence_and_its_exit_code(up: Up, arguments: list[str], code: int, words: str) -> None:
+    done = command(*arguments, up=None if arguments == ["frobnicate"] else up)
+    assert done.returncode == code, done.stderr
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_service_the_command_says_how_to_start_one(tmp_path: Path) -> None:
+    done = command("sessions", "list", "--data", str(tmp_path))
+    assert done.returncode == 2
+    assert "ai-webhook up" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AI_WEBHOOK_PORT", "eighty"), ("AI_WEBHOOK_WORKERS", "0"), ("WEBHOOK_API_KEY_FILE", "/nowhere")],
+)
+def test_a_wrong_setting_is_named_in_a_sentence(name: str, value: str) -> None:
+    done = command("up", **{name: value})
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_up_stops_at_once_and_a_second_start_keeps_data_and_key() -> None:
+    with running_up() as first:
+        with first.client() as client:
+            client.deliver("generic", WALK.encode(), first.headers("text/plain"), session="walk")
+        key = first.secrets["api_key"]
+        assert first.stop() == 0
+        assert not leftovers(str(first.folder))
+        second = Up(first.folder)
+        try:
+            assert key not in "\n".join(second.lines)
+            first.wait_for("(ended)")
+            second_session = None
+            while second_session is None:  # accepted before the stop; at the latest the new workers take it up
+                items = told(second, "sessions", "list")
+                second_session = next((s for s in items if s["id"] == "walk" and s["task_count"]), None)
+        finally:
+            assert second.stop() == 0
+
+
+def test_the_demo_prints_what_the_database_holds_and_leaves_nothing_behind() -> None:
+    done = command("demo", "--json")
+    assert done.returncode == 0, done.stderr
+    story = json.loads(done.stdout)
+    assert {s["id"] for s in story["sessions"]} >= {"dog-walk-carbon", "dog-walk-offline", "standup", "errands"}
+    transcripts = {s["id"]: s for s in story["sessions"]}
+    assert all(m["quote"] and m["session"] in transcripts and m["turn"] for m in story["memories"])
+    assert {"decision", "action_item", "idea", "question", "risk"} <= {m["type"] for m in story["memories"]}
+    assert len(story["searches"]) == 3
+    assert all(search["hits"] and search["hits"][0]["highlights"] for search in story["searches"])
+    task, artifact = story["completed"]["task"], story["completed"]["artifact"]
+    assert (task["status"], task["claimed_by"], task["artifacts"]) == ("completed", "demo", [artifact["id"]])
+    assert task["id"] in {t["id"] for t in story["tasks"]}
+    assert not leftovers("ai-webhook-demo-")
+
+
+def test_the_demo_quotes_are_verbatim_in_the_files_it_sent() -> None:
+    import orjson
+
+    from ops.demo import examples
+    from processors.readers import read
+    from tests.conftest import delivery
+
+    story = json.loads(command("demo", "--json").stdout)
+    spoken: dict[str, str] = {}
+    for path in examples():
+        kind = {".json": "application/json", ".vtt": "text/vtt", ".srt": "application/x-subrip"}[path.suffix]
+        reading = read(delivery(path.read_bytes(), content_type=kind, session_id=path.stem))
+        assert reading is not None
+        spoken[reading.session.id] = "\n".join(turn.text for turn in reading.turns)
+    assert story["memories"]
+    for memory in story["memories"]:
+        assert memory["quote"] in spoken[memory["session"]], orjson.dumps(memory)
