@@ -10,8 +10,7 @@ import typer
 from access.client import Client
 from domain.errors import SettingsError
 from domain.settings import Settings
-from ops.data_folder import DataFolder
-from ops.embedded import default_data_dir
+from ops.data_folder import DataFolder, default_data_dir
 
 app = typer.Typer(
     name="ai-webhook",

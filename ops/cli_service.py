@@ -102,17 +102,14 @@ def demo(
 @app.command()
 def migrate(data: Data = None, as_json: AsJson = False) -> None:
     """Bring the database to this version's schema."""
-    from ops.embedded import EmbeddedServers
+    from ops.up import servers_for
     from store.migrate import migrate as apply
 
     settings = Settings.from_env()
     if settings.database_url is not None or settings.pg_host is not None:
         applied = apply(settings.conninfo())
     else:
-        folder = data_folder(settings, data).path
-        with EmbeddedServers(
-            folder, server_user=settings.server_user, postgres_bin=settings.postgres_bin, valkey=False
-        ) as servers:
+        with servers_for(settings, data_folder(settings, data).path, valkey=False) as servers:
             applied = apply(servers.database_url or "")
     if as_json:
         say_json({"applied": applied})

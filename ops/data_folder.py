@@ -4,11 +4,21 @@ import base64
 import json
 import os
 import secrets
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from domain.errors import SettingsError
+
+
+def default_data_dir() -> Path:
+    """The user's data folder; for root one that an unprivileged user can reach, as root's home is not."""
+    if sys.platform != "win32" and os.geteuid() == 0:
+        return Path("/var/lib/ai-webhook")
+    return platformdirs.user_data_path("ai-webhook")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,14 @@ class DataFolder:
     def write(self, name: str, value: dict[str, Any]) -> None:
         """Writes a file of 0600 as a whole or not at all."""
         fresh = self.path / f"{name}.{os.getpid()}.new"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file)
-        os.replace(fresh, self.path / name)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(value, file)
+            os.replace(fresh, self.path / name)
+        except OSError as error:
+            raise SettingsError(
+                f"{self.path} cannot be written to: {error.strerror}.",
+                hint="Choose another folder with --data or AI_WEBHOOK_DATA.",
+            ) from None

@@ -13,7 +13,6 @@ from domain import envelope
 from domain.errors import AIWebhookError
 from domain.settings import Settings
 from ops.data_folder import DataFolder
-from ops.embedded import running_servers
 from store.database import connect as connect_database
 from store.migrate import pending
 
@@ -30,6 +29,8 @@ class Check:
 
 def examine(settings: Settings, folder: DataFolder) -> list[Check]:
     """Every check, in the order in which things depend on one another. Starts and changes nothing."""
+    from ops.embedded import running_servers  # needs a platform that the embedded servers run on
+
     embedded = running_servers(folder.path)
     database_url = settings.conninfo() if settings.database_url or settings.pg_host else None
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None

@@ -22,8 +22,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-import platformdirs
-
 from domain.errors import AIWebhookError, SettingsError
 from ops.embedded_programs import Account, blocked_at, private, server_account
 from ops.embedded_servers import (
@@ -49,13 +47,6 @@ class Servers:
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
-
-
-def default_data_dir() -> Path:
-    """The user's data folder; for root one that an unprivileged user can reach, as root's home is not."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/ai-webhook")
-    return platformdirs.user_data_path("ai-webhook")
 
 
 class EmbeddedServers:
@@ -137,9 +128,8 @@ class EmbeddedServers:
         return [s for s in self._servers if self._wanted[s.key] and s.key in (keys or self._wanted)]
 
     def _join(self, account: Account | None) -> None:
-        postgres = Postgres(self._home, account, self._postgres_bin)
         # Valkey first: with it alone, deliveries are already accepted.
-        servers = (Valkey(self._home, account), postgres)
+        servers = (Valkey(self._home, account), Postgres(self._home, account, self._postgres_bin))
         read_state(self._home, servers)
         self._servers = servers
         self._users = open(self._home / "users.lock", "ab", opener=private)  # noqa: SIM115
@@ -148,8 +138,6 @@ class EmbeddedServers:
         try:
             for server in self._wanted_servers():
                 self._bring_up(server, may_move=alone)
-            if self._wanted[postgres.key]:
-                postgres.create_database()
         except BaseException:
             self._leave()
             raise
@@ -169,7 +157,7 @@ class EmbeddedServers:
         launches = 0
         while True:
             if (lock := try_lock(server.lock)) is None:
-                if server.answers():
+                if server.answers() and server.furnish():
                     return launches > 0
                 server.give_up_after(deadline, "start")
                 time.sleep(POLL_SECONDS)
@@ -275,12 +263,13 @@ def free_port() -> int:
 def running_servers(data_dir: Path) -> tuple[str | None, str | None]:
     """URLs of the PostgreSQL and the Valkey that answer on this folder now; joins, starts and changes nothing."""
     home = Path(os.path.realpath(data_dir.expanduser()))
-    if not (home / "state.json").exists():
-        return None, None
     found = EmbeddedServers(data_dir)
-    found._servers = (Valkey(home, None), Postgres(home, None, None))
-    read_state(home, found._servers)
-    answering = {server.key for server in found._servers if server.answers()}
+    with sentences(data_dir):
+        if not (home / "state.json").exists():
+            return None, None
+        found._servers = (Valkey(home, None), Postgres(home, None, None))
+        read_state(home, found._servers)
+        answering = {server.key for server in found._servers if server.answers()}
     return (
         found.database_url if Postgres.key in answering else None,
         found.redis_url if Valkey.key in answering else None,

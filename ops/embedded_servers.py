@@ -74,6 +74,10 @@ class Server(ABC):
     def ask_to_end(self) -> bool:
         """Tells it to stop; False when it cannot be told yet."""
 
+    def furnish(self) -> bool:
+        """Makes what its users expect in it; False when it went away meanwhile."""
+        return True
+
     def lives(self) -> bool:
         """Whether it is up, ready or not; cheap enough for every second."""
         return self.is_own_child() or (is_taken(self.lock) and self.is_heard())
@@ -227,14 +231,15 @@ class Postgres(Server):
             with contextlib.suppress(OSError):
                 self.sockets.rmdir()
 
-    def create_database(self) -> None:
+    def furnish(self) -> bool:
         find = "SELECT 1 FROM pg_database WHERE datname = %s"
         try:
             with self.connect() as connection:
                 if connection.execute(find, [DATABASE]).fetchone() is None:
                     connection.execute(f"CREATE DATABASE {DATABASE}")
-        except psycopg.Error:
-            raise self.trouble(f"could not create the database {DATABASE}") from None
+        except psycopg.OperationalError:
+            return False
+        return True
 
 
 class Valkey(Server):

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from access.client import Client
 from domain.errors import AIWebhookError, SettingsError, Unavailable
 from domain.settings import Settings
-from ops.data_folder import DataFolder, Secrets
-from ops.embedded import EmbeddedServers, default_data_dir
+from ops.data_folder import DataFolder, Secrets, default_data_dir
 from store.migrate import migrate
+
+if TYPE_CHECKING:
+    from ops.embedded import EmbeddedServers
 
 Say = Callable[[str, str], None]  # who, what: one line of output
 
@@ -88,13 +90,7 @@ class Stack:
         self.port = port
         self.workers = workers
         self.say = say
-        self.servers = EmbeddedServers(
-            self.folder.path,
-            server_user=settings.server_user,
-            postgres_bin=settings.postgres_bin,
-            postgres=settings.database_url is None and settings.pg_host is None,
-            valkey=settings.redis_url is None,
-        )
+        self.servers = servers_for(settings, self.folder.path)
         self.children: list[Child] = []
         self.listening: socket.socket | None = None
         self.stopping = threading.Event()
@@ -105,7 +101,6 @@ class Stack:
     def start(self) -> None:
         self.listening = listen(self.settings.host, self.port)
         self.url = f"http://{self.settings.host}:{self.listening.getsockname()[1]}"
-        self.folder.path.mkdir(parents=True, exist_ok=True)
         self.servers.start()
         self.secrets, self.secrets_are_new = self.folder.secrets()
         migrate(self.database_url())
@@ -183,6 +178,24 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def servers_for(settings: Settings, folder: Path, *, valkey: bool = True) -> "EmbeddedServers":
+    """The embedded servers that these settings leave to us, not started; a server of the user's own is used instead."""
+    if sys.platform == "win32":
+        raise SettingsError(
+            "The embedded servers and RQ's workers do not run on Windows.",
+            hint="Use WSL, or a service elsewhere with AI_WEBHOOK_URL and AI_WEBHOOK_TOKEN.",
+        )
+    from ops.embedded import EmbeddedServers
+
+    return EmbeddedServers(
+        folder,
+        server_user=settings.server_user,
+        postgres_bin=settings.postgres_bin,
+        postgres=settings.database_url is None and settings.pg_host is None,
+        valkey=valkey and settings.redis_url is None,
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
