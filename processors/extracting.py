@@ -98,7 +98,7 @@ _PARTS = {
         r"(<pause>*\b(actually|no|wait|i mean|make (it|that))\b)*<pause>*"
     ),
     "scratch that": r"(no,? )?(scratch|strike) that\b(<pause>*\b(actually|instead|please|make (it|that))\b)*<pause>*",
-    "or rather": r"(or rather|correction|hang on|hold on|(no,? )?make that)\b<pause>*",
+    "or rather": r"(or rather|correction|(no,? )?make that)\b<pause>*",
 }
 _PART = re.compile(r"<([a-z ]+)>")
 _CAPTURING = re.compile(r"(?<!\\)\((?!\?)")
@@ -124,7 +124,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 class _Clue:
-    """A pattern that is tried only where one of the words it needs is found, which costs a tenth of trying it."""
+    """A pattern that is tried only where one of the words it needs is found; looking for them is far cheaper."""
 
     def __init__(self, phrase: str) -> None:
         self.pattern, self.needs = _pattern(phrase), tuple(_needed(phrase))
@@ -272,6 +272,7 @@ _REASON = _Clue(
     r"|@since(?! (last|yesterday|then|when|\d|<weekday>|january|the (start|beginning))))\s+(?P<why>\S.*)"
 )
 _URGENT_TAIL = _Clue(r"[\s,.;—-]((and )?(it's|it is|that's|this is) )?(an? )?<urgency>$")
+_QUOTES = re.compile('["“”]')
 _NOT_TO = _pattern(r"^not to ")
 _BEFORE = " \t,.;:!?-–—…\"'“”‘’*_•(["
 _EDGES = " \t,.;:!?-–—…\"'“”‘’*_"
@@ -307,6 +308,7 @@ def without_lead(said: str) -> str:
 
 def headline(content: str) -> str:
     """A title: the content without reasons, tags and marks around it, capitalised and cut at a word. May be empty."""
+    content = _QUOTES.sub("", content)
     reason = _REASON.search(content)
     if reason and reason.start() > 0:
         content = content[: reason.start()]
@@ -385,6 +387,7 @@ risk
   0.85 rest  what (really )?@(worries me)( (most|a bit|here|more))?( about \w+)?( is)?( that)?
   0.85 rest  there('s| is) (a|some)( \w+)? @(risk that|risk of|danger that|danger of)
 fact
+  0.90 back  (^|and )(please )?@(remember that|remember this)(?=[.!]*$)
   0.90 rest  (?<!\bi )(?<!\bdo you )(?<!\bif you )@(remember that)(?! (time|one|guy|day|thing)\b)
   0.85 rest  ^((please|just) )?@remember([,:]| (?=(we|the|i|i'm|it|it's|there|there's|my|our)\b))
   0.90 rest  for the @record
@@ -405,7 +408,8 @@ preference
   0.90 rest  (my|our) @preference (is|would be)( (to|for|that))?
   0.85 rest  i (?=@(always want|never want)\b)
 idea
-  0.90 rest  (i('ve)? (just )?(have|had|got)|here's) (an|another|one more|this|a( \w+)?)( \w+)? @idea( (that|to|where))?
+  0.90 rest  ((i|we)('ve)? (just )?(have|had|got)|here's) (an|another|one more|this|a( \w+)?)( \w+)? @idea
+             ( (that|to|where))?
   0.90 rest  my @idea (is|was|would be)( (that|to))?
 question
   0.90 rest  (the|my|one|another|an)( (open|big|real|other|only|main))? @question (is|was|would be|remains)
@@ -566,7 +570,7 @@ _NEGATED = _pattern(
 )
 _SUPPOSED = _pattern(
     r"\b((if|whether|unless|suppose|supposing|imagine|assuming)\b( (?!(and|but|so)\b)[\w']+){0,4}"
-    r"|(until|when|whenever|before|after|once|wish|thought)( that)?) ?$"
+    r"|(until|when|whenever|before|after|once|wish|thought|let's say)( that)?) ?$"
 )
 _ASKED = _pattern(r"\b(do|does|did|should|would|could|can|have|has|had|how|why|where|who|which|what|because) ?$")
 _OBJECT = _pattern(r"\b(all|things?|stuff|everything|that|maybe|might) ?$")
@@ -721,7 +725,7 @@ _TAKES_BACK = _pattern(
 )
 _TURN_WORDS = _words(
     "no wait sorry actually scratch strike cancel forget ignore undo delete drop never nevermind rather correction"
-    " hang hold make mean"
+    " make mean"
 )
 _CLAUSE = _pattern(
     r"(that|it|this|i|we|they|he|she|you|there|what|which|that's|it's|let me|i'm|i've|don't|because|but)\b(?! one\b)"
@@ -911,7 +915,7 @@ class _Hearing:
             if "?" in text[-3:] or (text[-1].isalnum() and text[0].islower() and not _OPENERS.isdisjoint(words[:3])):
                 words.append("?")
             if _NEARLY_NOTHING.issuperset(words):
-                speaker.turning |= "wait" in words or ("actually" in words and "no" in words)
+                speaker.turning |= "no" in words and ("wait" in words or "actually" in words)
                 continue
             sentence = _Sentence(position, start, end, words)
             turning = speaker.draft is not None and (speaker.turning or not _TURN_WORDS.isdisjoint(words))

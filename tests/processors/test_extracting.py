@@ -130,6 +130,7 @@ OUTRIGHT = [
     ("I never want push notifications.", "preference", "Never want push notifications"),
     ("Fact: the API allows 100 calls a minute.", "fact", "The API allows 100 calls a minute"),
     ("Remember that the demo is on Tuesday.", "fact", "The demo is on Tuesday"),
+    ("The demo is on Tuesday. Remember that.", "fact", "The demo is on Tuesday"),
     ("Remember, the demo is on Tuesday.", "fact", "The demo is on Tuesday"),
     ("For the record, Ben wrote the importer.", "fact", "Ben wrote the importer"),
     ("Note the fact that the licence is MIT.", "fact", "The licence is MIT"),
@@ -235,6 +236,7 @@ NOTHING = [
     "If we decided to use Rust it would take longer.",
     "Once we've decided on a name we can print it.",
     "I thought we agreed to skip it.",
+    "Let's say we decided to use Rust.",
     "I wish we'd decided to use Postgres.",
     "If we need to scale, it gets expensive.",
     # said by others, of themselves
@@ -390,6 +392,11 @@ def test_only_the_sentence_before_is_taken_back() -> None:
 @pytest.mark.parametrize("text", ["Never mind the gap.", "Cancel that subscription.", "Ignore that warning for now."])
 def test_what_only_begins_like_taking_back_takes_nothing_back(text: str) -> None:
     assert heard(f"Let's use SQLite. {text}")[0].title == "Use SQLite"
+
+
+@pytest.mark.parametrize("aside", ["Wait. Good boy!", "Hold on, good boy!", "No. Leave it, Biscuit."])
+def test_a_word_to_the_dog_is_no_correction(aside: str) -> None:
+    assert only(heard(f"Let's go with green. {aside}")).title == "Green"
 
 
 def test_an_aside_is_no_correction() -> None:
@@ -556,6 +563,7 @@ def test_details_are_kept_as_they_were_said(text: str, content: dict[str, str]) 
         ("Maybe we could, like, sort of, I mean, group them by week or something.", "Group them by week"),
         ("What if we, what if we grouped them by week?", "Grouped them by week"),
         ("Let's, let's go with the the blue one, okay?", "The blue one"),
+        ("Let’s go with “Leafy” as the name.", "Leafy as the name"),
         ("“Let’s use SQLite,” please.", "Use SQLite"),
     ],
 )
