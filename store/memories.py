@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from domain.memory import MemoryDraft
-from store.database import Connection, Row, all_rows, one_row, our_errors
+from store.database import Connection, Row, all_rows, one_row
 from store.statements import statements
 
 SQL = statements("memories")
@@ -36,32 +36,39 @@ def content_of(draft: MemoryDraft) -> dict[str, Any]:
 def remember(
     conn: Connection, session_id: str, delivery: str, drafts: Sequence[MemoryDraft], turn_ids: Sequence[int]
 ) -> list[int]:
-    """Stores drafts whose `turn` counts in `turn_ids`; returns the memory's id for each draft."""
-    rows = [
-        {
-            "session_id": session_id,
-            "key": memory_key(draft),
-            "type": draft.type,
-            "title": draft.title,
-            "content": Jsonb(content_of(draft)),
-            "tags": list(draft.tags),
-            "confidence": draft.confidence,
-            "extractor": draft.extractor,
-            "speaker": draft.speaker,
-            "turn": None if draft.turn is None else turn_ids[draft.turn],
-            "char_start": draft.char_start,
-            "char_end": draft.char_end,
-            "quote": draft.quote,
-            "review": "accepted" if draft.extractor == "sender" else "proposed",
-            "delivery": delivery,
-        }
-        for draft in drafts
-    ]
-    if not rows:
+    """Stores drafts whose `turn` counts in `turn_ids`; returns the memory's id for each draft.
+
+    Drafts of one key are one memory: the first of them, unless the sender gives a later one outright.
+    """
+    if not drafts:
         return []
-    with our_errors(), conn.cursor() as cursor:
-        cursor.executemany(SQL["remember"], rows, returning=True)
-        return [row["id"] for _ in cursor.results() for row in cursor.fetchall()]
+    keys = [memory_key(draft) for draft in drafts]
+    chosen: dict[str, MemoryDraft] = {}
+    for key, draft in zip(keys, drafts, strict=True):
+        if key not in chosen or draft.extractor == "sender":
+            chosen[key] = draft
+    rows = [row_of(key, draft, turn_ids) for key, draft in chosen.items()]
+    parameters = {"session_id": session_id, "delivery": delivery, "memories": Jsonb(rows)}
+    ids = {row["key"]: row["id"] for row in all_rows(conn, SQL["remember"], parameters)}
+    return [ids[key] for key in keys]
+
+
+def row_of(key: str, draft: MemoryDraft, turn_ids: Sequence[int]) -> dict[str, Any]:
+    return {
+        "key": key,
+        "type": draft.type,
+        "title": draft.title,
+        "content": content_of(draft),
+        "tags": list(draft.tags),
+        "confidence": draft.confidence,
+        "extractor": draft.extractor,
+        "speaker": draft.speaker,
+        "turn": None if draft.turn is None else turn_ids[draft.turn],
+        "char_start": draft.char_start,
+        "char_end": draft.char_end,
+        "quote": draft.quote,
+        "review": "accepted" if draft.extractor == "sender" else "proposed",
+    }
 
 
 def get(conn: Connection, memory: int) -> Row | None:

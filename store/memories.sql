@@ -1,10 +1,16 @@
 -- name: remember
--- Stores memories and returns the id of each, in the order given. A key that the session already has is the same
--- memory: what the sender or a person stores again replaces it; what was merely extracted again changes nothing.
+-- Stores memories of different keys and returns the id of each. A key that the session already has is the same memory:
+-- what the sender or a person stores again replaces it; what was merely extracted again changes nothing.
 INSERT INTO memories AS m (session_id, key, type, title, content, tags, confidence, extractor, speaker, turn,
                            char_start, char_end, quote, review, delivery)
-VALUES (%(session_id)s, %(key)s, %(type)s, %(title)s, %(content)s, %(tags)s, %(confidence)s, %(extractor)s, %(speaker)s,
-        %(turn)s, %(char_start)s, %(char_end)s, %(quote)s, %(review)s, %(delivery)s)
+SELECT %(session_id)s, d.key, d.type, d.title, d.content, ARRAY(SELECT jsonb_array_elements_text(d.tags)), d.confidence,
+       d.extractor, d.speaker, d.turn, d.char_start, d.char_end, d.quote, d.review, %(delivery)s
+  FROM ROWS FROM (jsonb_to_recordset(%(memories)s) AS (
+           key text, type text, title text, content jsonb, tags jsonb, confidence real, extractor text, speaker text,
+           turn bigint, char_start integer, char_end integer, quote text, review text))
+       WITH ORDINALITY AS d (key, type, title, content, tags, confidence, extractor, speaker, turn, char_start, char_end,
+                             quote, review, position)
+ ORDER BY d.position
 ON CONFLICT (session_id, key) DO UPDATE
    SET (type, title, content, tags, confidence, extractor, updated)
      = (SELECT EXCLUDED.type, EXCLUDED.title, EXCLUDED.content, EXCLUDED.tags, EXCLUDED.confidence,
@@ -12,7 +18,7 @@ ON CONFLICT (session_id, key) DO UPDATE
         UNION ALL
         SELECT m.type, m.title, m.content, m.tags, m.confidence, m.extractor, m.updated
          WHERE EXCLUDED.extractor <> 'sender' OR m.review = 'edited')
-RETURNING id
+RETURNING id, key
 
 -- name: get
 SELECT m.*, t.seq AS turn_seq FROM memories m LEFT JOIN turns t ON t.id = m.turn WHERE m.id = %(id)s

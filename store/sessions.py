@@ -1,7 +1,6 @@
 """Sessions and their turns."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 
 from psycopg.types.json import Jsonb
@@ -60,7 +59,7 @@ def add_turns(
         "session_id": session_id,
         "seq": seq,
         "delivery": delivery,
-        "turns": Jsonb([asdict(turn) for turn in turns]),
+        "turns": Jsonb(list(turns)),
     }
     return [row["id"] for row in all_rows(conn, SQL["append_turns"], parameters)]
 

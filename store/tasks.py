@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from domain.task import TaskDraft
-from store.database import Connection, Row, all_rows, one_row, our_errors
+from store.database import Connection, Row, all_rows, one_row, run
 from store.statements import statements
 
 SQL = statements("tasks")
@@ -22,27 +22,24 @@ def create(
     Without an id of the sender's the id comes from the memory (or from the delivery and the place in it), so that
     the same item said twice is one task.
     """
+    if not drafts:
+        return []
     rows = []
     for position, draft in enumerate(drafts):
         memory = None if draft.memory is None else memory_ids[draft.memory]
         row = {
             "id": draft.id or made_id(f"memory {memory}" if memory is not None else f"{delivery} {position}"),
-            "session_id": session_id,
             "agent_name": draft.agent_name,
             "task_type": draft.task_type,
             "title": draft.title,
             "status": draft.status,
             "priority": draft.priority,
-            "input_data": Jsonb(draft.input_data),
+            "input_data": draft.input_data,
             "memory": memory,
-            "delivery": delivery,
         }
         rows.append(row)
-    names = sorted({draft.agent_name for draft in drafts})
-    if rows:
-        with our_errors(), conn.cursor() as cursor:
-            cursor.executemany(SQL["know_agent"], [{"agent_name": name} for name in names])
-            cursor.executemany(SQL["create"], rows)
+    run(conn, SQL["know_agents"], {"names": sorted({draft.agent_name for draft in drafts})})
+    run(conn, SQL["create"], {"session_id": session_id, "delivery": delivery, "tasks": Jsonb(rows)})
     return [str(row["id"]) for row in rows]
 
 

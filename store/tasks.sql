@@ -1,12 +1,18 @@
--- name: know_agent
+-- name: know_agents
 -- A task may name an agent that nobody has registered yet; it waits for it.
-INSERT INTO agents (name, type, status) VALUES (%(agent_name)s, 'unknown', 'offline') ON CONFLICT DO NOTHING
+INSERT INTO agents (name, type, status)
+SELECT name, 'unknown', 'offline' FROM unnest(%(names)s::text[]) AS name ON CONFLICT DO NOTHING
 
 -- name: create
 -- A task that is known already by its id is left as it is.
 INSERT INTO tasks (id, session_id, agent_name, task_type, title, status, priority, input_data, memory, delivery)
-VALUES (%(id)s, %(session_id)s, %(agent_name)s, %(task_type)s, %(title)s, %(status)s, %(priority)s, %(input_data)s,
-        %(memory)s, %(delivery)s)
+SELECT d.id, %(session_id)s, d.agent_name, d.task_type, d.title, d.status, d.priority, d.input_data, d.memory,
+       %(delivery)s
+  FROM ROWS FROM (jsonb_to_recordset(%(tasks)s) AS (
+           id text, agent_name text, task_type text, title text, status text, priority integer, input_data jsonb,
+           memory bigint))
+       WITH ORDINALITY AS d (id, agent_name, task_type, title, status, priority, input_data, memory, position)
+ ORDER BY d.position
 ON CONFLICT DO NOTHING
 
 -- name: claim_task
