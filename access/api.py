@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from access import actions
+from domain.body import read_bounded
 from domain.errors import Forbidden, InvalidRequest, NotFound
 from domain.settings import Settings
 from domain.task import ArtifactDraft
@@ -113,7 +114,7 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
     token = settings.token.get_secret_value() if settings.token else None
 
     def route(path: str, act: Callable[[Connection, Request, bytes], Any], method: str = "GET") -> Route:
-        return Route("/api" + path, guarded(token, pool, act), methods=[method], max_body_size=MAX_BODY_BYTES)
+        return Route("/api" + path, guarded(token, pool, act), methods=[method])
 
     return [
         route("/sessions", list_sessions),
@@ -154,7 +155,11 @@ def guarded(
 
     async def endpoint(request: Request) -> Response:
         check_token(request, token)
-        return await run_in_threadpool(respond, request, await request.body())
+        return await run_in_threadpool(
+            respond,
+            request,
+            await read_bounded(request.stream(), request.headers.get("content-length", ""), MAX_BODY_BYTES),
+        )
 
     return endpoint
 

@@ -32,7 +32,7 @@ class Client:
     def get(self, path: str, **parameters: Any) -> Any:
         """GET /api<path>; parameters that are None are left out. Returns the JSON."""
         wanted = {name: value for name, value in parameters.items() if value is not None}
-        return self.request("GET", "/api" + path, headers=self.api_headers, params=wanted).json()
+        return parsed(self.request("GET", "/api" + path, headers=self.api_headers, params=wanted))
 
     def get_bytes(self, path: str) -> bytes:
         return self.request("GET", "/api" + path, headers=self.api_headers).content
@@ -40,12 +40,12 @@ class Client:
     def post(self, path: str, **body: Any) -> Any:
         """POST /api<path> with these fields; those that are None are left out. Returns the JSON."""
         wanted = {name: value for name, value in body.items() if value is not None}
-        return self.request("POST", "/api" + path, headers=self.api_headers, json=wanted).json()
+        return parsed(self.request("POST", "/api" + path, headers=self.api_headers, json=wanted))
 
     def deliver(self, source: str, body: bytes, headers: dict[str, str], *, session: str | None = None) -> Any:
         """Posts a delivery; returns {"status": "accepted" or "duplicate", "delivery": key}."""
         parameters = {"session": session} if session else {}
-        return self.request("POST", f"/webhook/{source}", content=body, headers=headers, params=parameters).json()
+        return parsed(self.request("POST", f"/webhook/{source}", content=body, headers=headers, params=parameters))
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         try:
@@ -69,6 +69,13 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def parsed(response: httpx2.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:  # another program's page, whatever its status says
+        raise refusal(response) from None
 
 
 def refusal(response: httpx2.Response) -> ServiceError:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from domain.body import read_bounded
 from domain.delivery import NATIVE
-from domain.errors import AIWebhookError, BodyTooLarge, MethodNotAllowed, NotFound, Refused, Unavailable, error_body
+from domain.errors import AIWebhookError, MethodNotAllowed, NotFound, Refused, Unavailable, error_body
 from domain.settings import Settings
 from ingest import sources
 from ingest.enqueueing import Enqueue
@@ -28,31 +29,29 @@ def webhook_routes(settings: Settings, enqueue: Enqueue) -> list[Route]:
 
     async def webhook(request: Request) -> Response:
         started = time.perf_counter()
-        received = sources.Request(
-            source=request.path_params.get("source", NATIVE),
-            headers={name.lower(): value for name, value in request.headers.items()},
-            query=dict(request.query_params),
-            body=await request.body(),
-            received_at=datetime.now(UTC),
-        )
+        source = request.path_params.get("source", NATIVE)
+        announced = request.headers.get("content-length", "")
         try:
+            received = sources.Request(
+                source=source,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                query=dict(request.query_params),
+                body=await read_bounded(request.stream(), announced, settings.max_body_bytes),
+                received_at=datetime.now(UTC),
+            )
             if len(received.body) > LARGE_BYTES:
                 delivery = await run_in_threadpool(sources.accept, received, settings)
             else:
                 delivery = sources.accept(received, settings)
             outcome = await enqueue(delivery)
         except AIWebhookError as error:
-            log.info("refused source=%s code=%s status=%d", received.source[:64], error.code, error.status)
+            log.info("refused source=%r code=%s status=%d", source[:64], error.code, error.status)
             raise
         took = 1e3 * (time.perf_counter() - started)
-        log.debug("%s delivery=%s source=%s ms=%.1f", outcome, delivery.key, delivery.source, took)
+        log.debug("%s delivery=%s source=%s ms=%.1f", outcome, delivery.key, source, took)
         return JSONResponse({"status": outcome, "delivery": delivery.key})
 
-    limit = settings.max_body_bytes
-    return [
-        Route("/webhook", webhook, methods=["POST"], max_body_size=limit),
-        Route("/webhook/{source}", webhook, methods=["POST"], max_body_size=limit),
-    ]
+    return [Route("/webhook", webhook, methods=["POST"]), Route("/webhook/{source}", webhook, methods=["POST"])]
 
 
 def health_routes(ready: Callable[[], Awaitable[dict[str, bool]]]) -> list[Route]:
@@ -77,18 +76,22 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
-    """What Starlette refuses by itself (no such route, wrong method, body over the limit), in the same shape."""
+    """What Starlette refuses by itself (no such route, wrong method), in the same shape."""
     assert isinstance(error, HTTPException)
     ours: Refused
-    if error.status_code == 413:
-        ours = BodyTooLarge("The body is longer than this service accepts.")
-    elif error.status_code == 404:
+    if error.status_code == 404:
         ours = NotFound("There is nothing at this address.", hint="Post to /webhook or /webhook/{source}.")
     elif error.status_code == 405:
         ours = MethodNotAllowed("This address does not take this method.")
     else:
         ours = Refused(f"{error.detail}.", hint="Use the method and form that the documentation names.")
     return JSONResponse(error_body(ours), error.status_code, error.headers)
+
+
+async def answer_nobody(request: Request, error: Exception) -> Response:
+    """The sender hung up before its body was complete: nothing was kept, and nothing of ours broke."""
+    log.info("a sender hung up")
+    return Response(status_code=400)
 
 
 async def answer_crash(request: Request, error: Exception) -> Response:
@@ -98,6 +101,7 @@ async def answer_crash(request: Request, error: Exception) -> Response:
 ERROR_HANDLERS = {
     AIWebhookError: answer_error,
     HTTPException: answer_http_error,
+    ClientDisconnect: answer_nobody,
     Exception: answer_crash,
 }
 

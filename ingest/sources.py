@@ -32,6 +32,7 @@ NATIVE_KINDS = ("collaborative_session_command", "llm_conversation_insight", "ta
 # name of its own, so a repeat of the same bytes can be meant (pause, resume, pause).
 APPENDING = ("append_conversation", "conversation_chunk", "batch")
 MAX_LEVELS = 100
+BOM = b"\xef\xbb\xbf"
 ID_CHARS = 500
 
 
@@ -101,7 +102,7 @@ def verify(request: Request, settings: Settings) -> str | None:
 def parse(body: bytes) -> dict[str, Any]:
     """The body as a JSON object that can be kept; raises InvalidJson."""
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(body.removeprefix(BOM))  # as the readers do
     except orjson.JSONDecodeError as error:
         raise InvalidJson(f"The body is not JSON: {plain_reason(error)}.") from None
     if not isinstance(value, dict):

@@ -1,0 +1,796 @@
+"""The JSON API as agents and the command meet it, on a real database; and the client that speaks it."""
+
+import re
+import socket
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import orjson
+import psycopg
+import pytest
+from psycopg import sql
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from access.api import MAX_BODY_BYTES, MOVE_BODIES, api_routes
+from access.client import Client, ServiceError
+from domain.delivery import Delivery
+from domain.errors import Unavailable
+from domain.memory import MemoryDraft
+from domain.session import Chunk, SessionDraft, Turn
+from domain.settings import Settings
+from domain.task import ArtifactDraft
+from ingest.enqueueing import Enqueuer
+from ingest.enqueueing import connect as connect_redis
+from ops.embedded import Servers
+from ops.web import create_app
+from store import artifacts, chunks, deliveries, memories, sessions
+from store.database import Connection, connect, open_pool
+from tests.conftest import API_KEY, TOKEN, delivery, make_settings, with_database
+
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+MORNING = datetime(2026, 3, 2, 7, 40, tzinfo=UTC)
+NOWHERE = str(uuid.UUID(int=0))
+
+
+@pytest.fixture(scope="module")
+def url(servers: Servers, template: str) -> Iterator[str]:
+    name = f"api_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        yield with_database(servers.database_url, name)
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="module")
+def api_settings(servers: Servers, url: str) -> Settings:
+    return make_settings(url, servers.redis_url)
+
+
+@pytest.fixture(scope="module")
+def stranger(api_settings: Settings) -> Iterator[TestClient]:
+    """The web process as `up` runs it, asked by somebody without a token."""
+    assert api_settings.redis_url is not None
+    enqueuer = Enqueuer(
+        connect_redis(api_settings.redis_url.get_secret_value()), batch_deliveries=50, job_timeout_seconds=60
+    )
+    app = create_app(api_settings, enqueuer, open_pool(api_settings.conninfo(), "test", 4))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def connection(url: str) -> Iterator[Connection]:
+    with connect(url) as conn:
+        yield conn
+
+
+@pytest.fixture
+def conn(connection: Connection) -> Iterator[Connection]:
+    """A connection to the service's database; what a test writes is gone after it."""
+    yield connection
+    connection.execute("DELETE FROM artifacts")
+    connection.execute("DELETE FROM tasks")
+    connection.execute("DELETE FROM sessions")
+    connection.execute("DELETE FROM deliveries")
+    connection.execute("UPDATE agents SET max_concurrent = 4 WHERE max_concurrent <> 4")
+
+
+class Api:
+    """Bob's requests: JSON in, JSON out."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        headers = BEARER | options.pop("headers", {})
+        return self.client.request(method, "/api" + path, headers=headers, **options)
+
+    def get(self, path: str, **params: Any) -> Any:
+        response = self.ask("GET", path, params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def post(self, path: str, **body: Any) -> Any:
+        response = self.ask("POST", path, json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def refused(self, method: str, path: str, **options: Any) -> tuple[int, str]:
+        """(status, code) of an error, which has the one shape."""
+        response = self.ask(method, path, **options)
+        assert response.json().keys() == {"error"}, response.text
+        error = response.json()["error"]
+        assert error.keys() == {"code", "message", "hint"}
+        assert error["message"].endswith(".")
+        return response.status_code, error["code"]
+
+
+@pytest.fixture
+def api(stranger: TestClient, conn: Connection) -> Api:
+    return Api(stranger)
+
+
+@pytest.fixture
+def walk(conn: Connection) -> dict[str, Any]:
+    """A session with all that can be in one; answers its ids."""
+    said = delivery(b'{"text": "Gr\xc3\xbc\xc3\x9fe"}', received_at=MORNING, session_id="walk")
+    deliveries.record(conn, [said])
+    sessions.ensure(conn, SessionDraft("walk", "Morning walk", ("Alice",)))
+    text = "I've decided we use the Carbon Interface API."
+    turns = [Turn("Alice", text, "user", start_time=MORNING), Turn("Assistant", "Noted.", "assistant")]
+    turn_ids = sessions.add_turns(conn, "walk", said.key, MORNING, turns)
+    piece = Chunk(text, "dialogue", 0, 1, ("Alice",), MORNING)
+    chunks.add(conn, "walk", said.key, [piece], turn_ids=turn_ids, extracted=[{"decision": ["Use it"]}])
+    decided = MemoryDraft("decision", "Use it", tags=("api",), turn=0, quote=text[5:12], char_start=5, char_end=12)
+    (memory,) = memories.remember(conn, "walk", said.key, [decided], turn_ids)
+    conn.execute(
+        "INSERT INTO tasks (id, session_id, agent_name, title, input_data, memory)"
+        """ VALUES ('look-up', 'walk', 'claude_code', 'Look up prices', '{"api": "Carbon Interface"}', %s)""",
+        [memory],
+    )
+    artifacts.attach(conn, "walk", ArtifactDraft("notes.md", "# Carbon notes", id="notes"))
+    return {"session": "walk", "memory": memory, "task": "look-up", "artifact": "notes", "delivery": said.key}
+
+
+def record(conn: Connection, **more: Any) -> Delivery:
+    one = delivery("{}", **{"received_at": MORNING, **more})
+    deliveries.record(conn, [one])
+    return one
+
+
+# Who may come in
+
+
+def routes(settings: Settings) -> list[tuple[str, str]]:
+    """(method, path) of every route, with ids that stand for none."""
+    with open_pool("postgresql://nowhere", "test", 1) as pool:
+        found = [route for route in api_routes(settings, pool) if isinstance(route, Route)]
+    examples = {"{id:path}": "x", "{id}": "0" * 32, "{move}": "start"}
+    return [
+        (method, re.sub(r"\{[^}]*\}", lambda hole: examples[hole[0]], route.path))
+        for route in found
+        for method in route.methods or ()
+    ]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer "},
+        {"authorization": "Bearer charlies-token"},
+        {"authorization": f"Bearer {TOKEN}x"},
+        {"authorization": f"Bearer {API_KEY}"},
+        {"authorization": f"Basic {TOKEN}"},
+        {"authorization": TOKEN},
+        {"x-api-key": TOKEN},
+        {"authorization": "Bearer é"},
+    ],
+    ids=str,
+)
+def test_no_route_opens_without_the_token(
+    stranger: TestClient, api_settings: Settings, headers: dict[str, str]
+) -> None:
+    every = routes(api_settings)
+    assert len(every) > 20
+    for method, path in every:
+        sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+        response = stranger.request(method, path, headers=sent, content=b"not even JSON" if method == "POST" else None)
+        assert response.status_code == 401, (method, path)
+        if method != "HEAD":
+            assert response.json()["error"]["code"] == "forbidden"
+
+
+def test_without_a_token_set_nobody_comes_in(api_settings: Settings, url: str) -> None:
+    closed = api_settings.model_copy(update={"token": None})
+    assert closed.redis_url is not None
+    enqueuer = Enqueuer(connect_redis(closed.redis_url.get_secret_value()), batch_deliveries=1, job_timeout_seconds=60)
+    with TestClient(create_app(closed, enqueuer, open_pool(url, "test", 1))) as client:
+        for headers in ({}, BEARER, {"authorization": "Bearer "}, {"authorization": "Bearer None"}):
+            assert client.get("/api/agents", headers=headers).status_code == 401
+
+
+def test_the_token_is_no_key_of_a_sender(stranger: TestClient) -> None:
+    assert stranger.post("/webhook/generic", content=b"{}", headers=BEARER).status_code == 401
+
+
+def test_the_scheme_may_be_written_in_any_case(stranger: TestClient) -> None:
+    assert stranger.get("/api/agents", headers={"authorization": f"bearer {TOKEN}"}).status_code == 200
+
+
+# What there is to read
+
+
+def test_a_session_is_told_with_its_turns_memories_and_tasks(api: Api, walk: dict[str, Any]) -> None:
+    session = api.get("/sessions/walk")
+    assert (session["title"], session["participants"], session["status"]) == ("Morning walk", ["Alice"], "active")
+    assert [turn["seq"] for turn in session["turns"]] == [1, 2]
+    assert [memory["id"] for memory in session["memories"]] == [walk["memory"]]
+    assert [task["id"] for task in session["tasks"]] == ["look-up"]
+    assert session["conversation_chunk_count"] == session["artifact_count"] == 1
+
+
+def test_all_times_are_rfc_3339_in_utc(api: Api, walk: dict[str, Any]) -> None:
+    turn = api.get("/sessions/walk/turns")["items"][0]
+    assert turn["start_time"] == "2026-03-02T07:40:00Z"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", api.get("/sessions/walk")["created"])
+
+
+def test_turns_are_told_in_order_and_page_by_page(api: Api, walk: dict[str, Any]) -> None:
+    first = api.get("/sessions/walk/turns", limit=1)
+    assert ([turn["speaker"] for turn in first["items"]], first["next"]) == (["Alice"], "1")
+    second = api.get("/sessions/walk/turns", limit=2, after=first["next"])
+    assert ([turn["speaker"] for turn in second["items"]], second["next"]) == (["Assistant"], None)
+
+
+def test_chunks_tell_their_turns_and_what_was_extracted(api: Api, walk: dict[str, Any]) -> None:
+    (chunk,) = api.get("/sessions/walk/chunks")["items"]
+    assert (chunk["chunk_id"], chunk["first_turn"], chunk["last_turn"]) == ("0001", 1, 2)
+    assert chunk["extracted_items"] == {"decision": ["Use it"]}
+
+
+def test_a_memory_tells_the_words_it_came_from(api: Api, walk: dict[str, Any]) -> None:
+    memory = api.get(f"/memories/{walk['memory']}")
+    assert (memory["quote"], memory["turn_seq"], memory["char_start"]) == ("decided", 1, 5)
+
+
+def test_a_task_tells_where_it_came_from(api: Api, walk: dict[str, Any]) -> None:
+    task = api.get("/tasks/look-up")
+    assert (task["session_title"], task["quote"], task["status"]) == ("Morning walk", "decided", "pending")
+
+
+def test_an_artifact_is_listed_without_and_told_with_its_content(api: Api, walk: dict[str, Any]) -> None:
+    (listed,) = api.get("/artifacts", session="walk")["items"]
+    assert "content" not in listed
+    assert api.get("/artifacts/notes")["content"] == "# Carbon notes"
+    assert api.get("/artifacts", task="look-up")["items"] == []
+
+
+def test_agents_tell_how_much_they_hold_and_how_much_waits(api: Api, walk: dict[str, Any]) -> None:
+    agents = {agent["name"]: (agent["held"], agent["waiting"]) for agent in api.get("/agents")["items"]}
+    assert agents == {"claude_code": (0, 1), "codex": (0, 0), "gemini_cli": (0, 0), "researcher": (0, 0)}
+
+
+def test_deliveries_are_told_without_what_was_said(api: Api, walk: dict[str, Any]) -> None:
+    (listed,) = api.get("/deliveries")["items"]
+    told = api.get(f"/deliveries/{walk['delivery']}")
+    for row in (listed, told):
+        assert "body" not in row
+        assert (row["id"], row["state"], row["body_bytes"]) == (walk["delivery"], "received", 19)
+    assert api.get("/deliveries/count") == {"received": 1, "processed": 0, "ignored": 0, "failed": 0}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "text/vtt", "text/html"])
+def test_a_delivery_is_downloaded_byte_for_byte_and_never_shown(api: Api, conn: Connection, content_type: str) -> None:
+    body = bytes(range(256)) + b"<script>alert(1)</script>"
+    one = delivery(body, content_type=content_type)
+    deliveries.record(conn, [one])
+    response = api.ask("GET", f"/deliveries/{one.key}/body")
+    assert response.content == body
+    assert response.headers["content-disposition"] == "attachment"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-type"].startswith(content_type)
+
+
+def test_a_failed_delivery_can_be_replayed_and_no_other(api: Api, conn: Connection) -> None:
+    one = record(conn)
+    assert api.refused("POST", f"/deliveries/{one.key}/replay") == (422, "invalid_request")
+    deliveries.record_failure(conn, one.key, code="unreadable", message="No words.", retry=False, max_attempts=1)
+    failed = api.get(f"/deliveries/{one.key}")
+    assert (failed["state"], failed["error_code"], failed["error"]) == ("failed", "unreadable", "No words.")
+    replayed = api.post(f"/deliveries/{one.key}/replay")
+    assert (replayed["state"], replayed["attempts"], replayed["error"]) == ("received", 0, None)
+
+
+# Lists
+
+
+def fill(conn: Connection, number: int) -> None:
+    """So many sessions, memories, tasks, artifacts and deliveries, some of the same instant."""
+    at = [MORNING + timedelta(minutes=n // 3) for n in range(number)]
+    names = [f"row-{n * 7 % number}" for n in range(number)]
+    conn.execute("INSERT INTO sessions (id, created) SELECT * FROM unnest(%s::text[], %s::timestamptz[])", [names, at])
+    conn.execute(
+        "INSERT INTO memories (session_id, type, key, content)"
+        " SELECT 'row-0', 'idea', n, '{}' FROM unnest(%s::text[]) AS n",
+        [names],
+    )
+    conn.execute(
+        "INSERT INTO tasks (id, session_id, agent_name, status) SELECT n, 'row-0', 'codex', 'proposed'"
+        "  FROM unnest(%s::text[]) AS n",
+        [names],
+    )
+    conn.execute(
+        "INSERT INTO artifacts (id, session_id, name, content, created)"
+        " SELECT n, 'row-0', n, '', at FROM unnest(%s::text[], %s::timestamptz[]) AS r (n, at)",
+        [names, at],
+    )
+    conn.execute("UPDATE sessions SET last_activity = created")
+    conn.execute("ALTER TABLE tasks DISABLE TRIGGER keep_times")
+    conn.execute("UPDATE tasks SET updated = s.created FROM sessions s WHERE s.id = tasks.id")
+    conn.execute("ALTER TABLE tasks ENABLE TRIGGER keep_times")
+    deliveries.record(conn, [delivery("{}", received_at=instant) for instant in at])
+
+
+LISTS = {
+    "/sessions": {"status": "active"},
+    "/memories": {"type": "idea", "session": "row-0"},
+    "/tasks": {"status": "proposed", "agent": "codex", "session": "row-0"},
+    "/artifacts": {"session": "row-0"},
+    "/deliveries": {"state": "received", "source": "generic"},
+}
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("limit", [1, 3, 10, 11])
+def test_page_by_page_everything_is_visited_once(api: Api, conn: Connection, path: str, limit: int) -> None:
+    fill(conn, 10)
+    whole = [row["id"] for row in api.get(path, **LISTS[path])["items"]]
+    assert len(whole) == 10
+    visited: list[Any] = []
+    page = api.get(path, limit=limit, **LISTS[path])
+    while True:
+        assert len(page["items"]) <= limit
+        visited += [row["id"] for row in page["items"]]
+        if page["next"] is None:
+            break
+        page = api.get(path, limit=limit, before=page["next"], **LISTS[path])
+    assert visited == whole
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_an_empty_list_is_a_list(api: Api, path: str) -> None:
+    assert api.get(path) == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "filters", "found"),
+    [
+        ("/sessions", {"status": "active"}, 1),
+        ("/sessions", {"status": "completed"}, 0),
+        ("/memories", {"type": "decision", "session": "walk", "tag": "api"}, 1),
+        ("/memories", {"tag": "web"}, 0),
+        ("/memories", {"type": "risk"}, 0),
+        ("/tasks", {"status": "pending", "agent": "claude_code", "session": "walk"}, 1),
+        ("/tasks", {"agent": "codex"}, 0),
+        ("/tasks", {"status": "failed"}, 0),
+        ("/artifacts", {"session": "drive"}, 0),
+        ("/deliveries", {"state": "received", "source": "generic"}, 1),
+        ("/deliveries", {"source": "vapi"}, 0),
+        ("/deliveries", {"state": "failed"}, 0),
+    ],
+)
+def test_lists_are_filtered(api: Api, walk: dict[str, Any], path: str, filters: dict[str, str], found: int) -> None:
+    assert len(api.get(path, **filters)["items"]) == found
+
+
+def test_search_answers_hits_with_what_matched(api: Api, walk: dict[str, Any]) -> None:
+    answer = api.get("/search", q="Which carbon API?")
+    assert answer["next"] is None
+    assert {hit["kind"] for hit in answer["items"]} == {"turns", "tasks", "artifacts"}
+    hit = next(hit for hit in answer["items"] if hit["kind"] == "turns")
+    assert [hit["snippet"][start:end] for start, end in hit["highlights"]] == ["Carbon", "API"]
+
+
+@pytest.mark.parametrize(
+    ("params", "kinds"),
+    [
+        ({"in": "turns"}, {"turns"}),
+        ({"in": ["turns", "chunks"]}, {"turns", "chunks"}),
+        ({"speaker": "alice"}, {"turns"}),
+        ({"session": "drive"}, set()),
+        ({"in": "turns", "since": "2026-03-02T07:40:00Z"}, {"turns"}),
+        ({"in": "turns", "since": "2026-03-02T09:40:00+02:00"}, {"turns"}),
+        ({"in": "turns", "since": "2026-03-02T07:40"}, {"turns"}),
+        ({"in": "turns", "since": "2026-03-02T07:41:00Z"}, set()),
+        ({"in": "turns", "since": "2026-03-03"}, set()),
+        ({"type": "document"}, {"artifacts"}),
+        ({"q": ""}, set()),
+    ],
+)
+def test_search_is_filtered(api: Api, walk: dict[str, Any], params: dict[str, Any], kinds: set[str]) -> None:
+    answer = api.get("/search", **{"q": "carbon interface API", **params})
+    assert {hit["kind"] for hit in answer["items"]} == kinds
+
+
+def test_search_answers_the_best_of_all_kinds(api: Api, walk: dict[str, Any]) -> None:
+    every = api.get("/search", q="carbon interface API")["items"]
+    assert api.get("/search", q="carbon interface API", limit=2)["items"] == every[:2]
+
+
+def test_search_without_a_query_finds_nothing(api: Api, walk: dict[str, Any]) -> None:
+    assert api.get("/search") == {"items": [], "next": None}
+
+
+# What is refused
+
+
+UNKNOWN = [
+    ("GET", "/sessions/nothing"),
+    ("GET", "/sessions/nothing/turns"),
+    ("GET", "/sessions/nothing/chunks"),
+    ("GET", "/memories/999999"),
+    ("GET", "/memories/99999999999999999999"),
+    ("GET", "/memories/" + "9" * 5000),
+    ("GET", "/memories/decision"),
+    ("GET", "/memories/-1"),
+    ("GET", "/tasks/nothing"),
+    ("GET", "/artifacts/nothing"),
+    ("GET", "/deliveries/nothing"),
+    ("GET", "/deliveries/nothing/body"),
+    ("POST", "/deliveries/nothing/replay"),
+    ("GET", "/nothing"),
+    ("POST", "/tasks/look-up/finish"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), UNKNOWN, ids=lambda text: text[:40])
+def test_what_is_not_there_is_not_found(api: Api, walk: dict[str, Any], method: str, path: str) -> None:
+    assert api.refused(method, path) == (404, "not_found")
+
+
+@pytest.mark.parametrize("move", MOVE_BODIES)
+def test_a_task_that_is_not_there_cannot_be_moved(api: Api, move: str) -> None:
+    every = {"claim_token": NOWHERE, "error": "x", "question": "x", "answer": "x", "person": "Bob"}
+    body = {name: every[name] for name in MOVE_BODIES[move].model_fields if name in every}
+    assert api.refused("POST", f"/tasks/nothing/{move}", json=body) == (404, "unknown_task")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("DELETE", "/sessions"), ("POST", "/sessions/walk"), ("PUT", "/tasks/claim")]
+)
+def test_a_method_that_an_address_does_not_take_is_refused(api: Api, method: str, path: str) -> None:
+    assert api.refused(method, path) == (405, "method_not_allowed")
+
+
+BAD_PARAMETERS = [
+    *[f"{path}?limit={limit}" for path in LISTS for limit in ("0", "1001", "-1", "ten", "1.5", "", "9" * 30)],
+    *[f"/sessions/walk/turns?{name}" for name in ("limit=0", "after=-1", "after=x", "after=99999999999999")],
+    *[f"/search?q=API&limit={limit}" for limit in ("0", "1001", "x")],
+    "/search?q=API&in=dreams",
+    "/search?q=API&in=",
+    "/search?q=API&since=yesterday",
+    "/search?q=a%00b",
+    "/search?q=API&session=%00",
+    "/sessions?status=over",
+    "/sessions?status=",
+    "/sessions?before=%00",
+    "/memories?type=hunch",
+    "/memories?before=walk",
+    "/memories?before=-1",
+    "/memories?before=9999999999999999999",
+    "/memories?tag=%00",
+    "/tasks?status=doing",
+    "/tasks?agent=%00",
+    "/deliveries?state=lost",
+    "/sessions/%00",
+    "/tasks/%00",
+]
+
+
+@pytest.mark.parametrize("path", BAD_PARAMETERS)
+def test_a_bad_parameter_is_told(api: Api, walk: dict[str, Any], path: str) -> None:
+    assert api.refused("GET", path) == (422, "invalid_request")
+
+
+CLAIM = {"agent_name": "claude_code", "control_agent": "bob"}
+HELD = {"claim_token": NOWHERE}
+BAD_BODIES: list[tuple[str, bytes]] = [
+    ("/tasks/claim", b""),
+    ("/tasks/claim", b"not JSON"),
+    ("/tasks/claim", b"[]"),
+    ("/tasks/claim", b"null"),
+    ("/tasks/claim", b'{"agent_name": "\xff"}'),
+    ("/tasks/claim", b'{"agent_name": ' + b"[" * 100_000),
+    *[
+        ("/tasks/claim", orjson.dumps({**CLAIM, **wrong}))
+        for wrong in (
+            {"agent": "codex"},
+            {"agent_name": ""},
+            {"agent_name": 7},
+            {"agent_name": "a\x00b"},
+            {"control_agent": None},
+            {"control_agent": "x" * 201},
+            {"lease_seconds": 0},
+            {"lease_seconds": 86_401},
+            {"lease_seconds": 10**15},
+            {"lease_seconds": 1.5},
+            {"max_tasks": 0},
+            {"max_tasks": 1001},
+            {"max_tasks": 10**15},
+            {"max_tasks": "many"},
+        )
+    ],
+    *[
+        (f"/tasks/look-up/{move}", orjson.dumps(wrong))
+        for move, wrong in (
+            ("start", {}),
+            ("start", {"claim_token": "mine"}),
+            ("start", {"claim_token": None}),
+            ("start", {**HELD, "process_id": -1}),
+            ("start", {**HELD, "process_id": 2**31}),
+            ("start", {**HELD, "pid": 7}),
+            ("renew", {**HELD, "lease_seconds": 0}),
+            ("renew", {**HELD, "lease_seconds": 10**15}),
+            ("renew", {**HELD, "progress": 1.1}),
+            ("renew", {**HELD, "progress": "half"}),
+            ("renew", {**HELD, "note": ""}),
+            ("complete", {**HELD, "output": 3}),
+            ("complete", {**HELD, "artifacts": "notes"}),
+            ("complete", {**HELD, "artifacts": [""]}),
+            ("complete", {**HELD, "artifacts": [7]}),
+            ("fail", HELD),
+            ("fail", {**HELD, "error": ""}),
+            ("fail", {**HELD, "error": "x" * 100_001}),
+            ("fail", {**HELD, "error": "x", "retry": "perhaps"}),
+            ("release", {**HELD, "why": "bored"}),
+            ("ask", HELD),
+            ("ask", {**HELD, "question": ""}),
+            ("answer", {"answer": "yes"}),
+            ("answer", {"answer": "", "person": "Alice"}),
+            ("answer", {"answer": "a\x00b", "person": "Alice"}),
+            ("approve", {}),
+            ("approve", {"person": ""}),
+            ("cancel", {"reason": ""}),
+            ("cancel", {"claim_token": NOWHERE}),
+        )
+    ],
+    *[
+        ("/artifacts", orjson.dumps(wrong))
+        for wrong in (
+            {},
+            {"name": "notes"},
+            {"name": "", "content": "x"},
+            {"name": "notes", "content": 7},
+            {"name": "notes", "content": "a\x00b"},
+            {"name": "notes", "content": "x", "metadata": []},
+            {"name": "notes", "content": "x", "metadata": {"a": "\x00"}},
+            {"name": "notes", "content": "x", "id": "x" * 201},
+            {"name": "notes", "content": "x", "size": 1},
+            {"name": "notes", "content": "x", "session_id": "nowhere"},
+            {"name": "notes", "content": " ".join(f"word{n}" for n in range(150_000))},
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(("path", "body"), BAD_BODIES, ids=[f"{n}-{path}" for n, (path, _) in enumerate(BAD_BODIES)])
+def test_a_bad_body_is_told_and_changes_nothing(
+    api: Api, conn: Connection, walk: dict[str, Any], path: str, body: bytes
+) -> None:
+    before = [conn.execute(f"SELECT * FROM {table}").fetchall() for table in ("tasks", "artifacts")]
+    assert api.refused("POST", path, content=body) == (422, "invalid_request")
+    assert [conn.execute(f"SELECT * FROM {table}").fetchall() for table in ("tasks", "artifacts")] == before
+
+
+@pytest.mark.parametrize("path", ["/artifacts", "/tasks/claim", "/tasks/look-up/complete"])
+def test_a_body_past_the_limit_is_refused(api: Api, path: str) -> None:
+    body = b'{"content": "' + b"x" * MAX_BODY_BYTES + b'"}'
+    assert api.refused("POST", path, content=body) == (413, "body_too_large")
+    pieces = (body[start : start + 2**20] for start in range(0, len(body), 2**20))
+    assert api.refused("POST", path, content=pieces) == (413, "body_too_large")
+
+
+def test_an_artifact_of_an_unknown_task_is_refused(api: Api) -> None:
+    assert api.refused("POST", "/artifacts", json={"name": "x", "content": "x", "task_id": "nothing"}) == (
+        404,
+        "not_found",
+    )
+
+
+def test_an_error_quotes_nothing_that_was_sent(api: Api, walk: dict[str, Any]) -> None:
+    for path, body in BAD_BODIES:
+        answer = api.ask("POST", path, content=body.replace(b"bob", b"secret")).text
+        assert "secret" not in answer and NOWHERE not in answer
+
+
+# Work through HTTP
+
+
+def test_an_agent_claims_starts_renews_and_completes_with_an_artifact(api: Api, walk: dict[str, Any]) -> None:
+    (claim,) = api.post("/tasks/claim", **CLAIM, lease_seconds=60)["items"]
+    assert (claim["task_id"], claim["input_data"], claim["attempt"]) == ("look-up", {"api": "Carbon Interface"}, 1)
+    held = {"claim_token": claim["claim_token"]}
+    assert api.post("/tasks/look-up/start", **held, process_id=4711)["status"] == "running"
+    renewed = api.post("/tasks/look-up/renew", **held, lease_seconds=600, progress=0.5, note="Half of it.")
+    assert (renewed["progress"], renewed["progress_note"]) == (0.5, "Half of it.")
+    assert renewed["lease_until"] > claim["lease_until"]
+    artifact = api.post("/artifacts", name="prices.md", content="# Prices: 3 €", task_id="look-up", format="markdown")
+    assert (artifact["session_id"], artifact["task_id"], artifact["size"]) == ("walk", "look-up", 15)
+    output = {"price": 3, "currency": "€", "none": None, "list": [1.5, True]}
+    done = api.post("/tasks/look-up/complete", **held, output_data=output, artifacts=[artifact["id"]])
+    assert (done["status"], done["output_data"], done["artifacts"]) == ("completed", output, [artifact["id"]])
+    assert api.post("/tasks/look-up/complete", **held, output_data="late") == done
+    assert [row["id"] for row in api.get("/artifacts", task="look-up")["items"]] == [artifact["id"]]
+    assert api.refused("POST", "/tasks/look-up/renew", json=held) == (409, "claim_lost")
+    assert api.post("/tasks/claim", **CLAIM) == {"items": [], "next": None}
+
+
+def test_an_agent_asks_a_person_answers_and_it_goes_on(api: Api, walk: dict[str, Any]) -> None:
+    (claim,) = api.post("/tasks/claim", **CLAIM)["items"]
+    asked = api.post("/tasks/look-up/ask", claim_token=claim["claim_token"], question="Which airline?")
+    assert (asked["status"], asked["question"]) == ("needs_input", "Which airline?")
+    assert api.post("/tasks/look-up/answer", answer="Lufthansa", person="Alice")["status"] == "pending"
+    (again,) = api.post("/tasks/claim", **CLAIM)["items"]
+    assert again["input_data"]["answers"][0]["answer"] == "Lufthansa"
+    assert api.post("/tasks/look-up/release", claim_token=again["claim_token"])["status"] == "pending"
+
+
+def test_an_agent_that_fails_says_why(api: Api, walk: dict[str, Any]) -> None:
+    (claim,) = api.post("/tasks/claim", **CLAIM)["items"]
+    failed = api.post("/tasks/look-up/fail", claim_token=claim["claim_token"], error="No such API.", retry=False)
+    assert (failed["status"], failed["error_message"]) == ("failed", "No such API.")
+
+
+def test_a_person_approves_and_cancels(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    conn.execute("UPDATE tasks SET status = 'proposed'")
+    assert api.post("/tasks/claim", **CLAIM)["items"] == []
+    assert api.post("/tasks/look-up/approve", person="Alice")["status"] == "pending"
+    assert api.refused("POST", "/tasks/look-up/approve", json={"person": "Alice"}) == (409, "invalid_move")
+    assert api.post("/tasks/look-up/cancel")["status"] == "cancelled"
+    assert api.refused("POST", "/tasks/look-up/cancel", json={}) == (409, "invalid_move")
+
+
+def test_every_refused_move_has_its_own_code(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    assert api.refused("POST", "/tasks/look-up/start", json=HELD) == (409, "claim_lost")
+    assert api.refused("POST", "/tasks/look-up/answer", json={"answer": "x", "person": "Bob"}) == (409, "invalid_move")
+    assert api.refused("POST", "/tasks/claim", json={**CLAIM, "agent_name": "hal_9000"}) == (404, "unknown_agent")
+    conn.execute("UPDATE agents SET max_concurrent = 0 WHERE name = 'claude_code'")
+    assert api.refused("POST", "/tasks/claim", json=CLAIM) == (409, "agent_at_capacity")
+
+
+def test_a_lapsed_lease_is_told_and_the_next_one_gets_the_task(
+    api: Api, conn: Connection, walk: dict[str, Any]
+) -> None:
+    (first,) = api.post("/tasks/claim", **CLAIM)["items"]
+    conn.execute("UPDATE tasks SET lease_until = clock_timestamp()")
+    held = {"claim_token": first["claim_token"]}
+    assert api.refused("POST", "/tasks/look-up/complete", json=held) == (409, "claim_lost")
+    (second,) = api.post("/tasks/claim", **CLAIM)["items"]
+    assert (second["task_id"], second["attempt"]) == ("look-up", 2)
+    assert api.refused("POST", "/tasks/look-up/complete", json=held) == (409, "claim_lost")
+
+
+def test_the_claims_token_is_told_to_its_holder_alone(api: Api, walk: dict[str, Any]) -> None:
+    (claim,) = api.post("/tasks/claim", **CLAIM)["items"]
+    token = claim["claim_token"]
+    paths = ["/tasks", "/tasks/look-up", "/sessions/walk", "/agents", "/search?q=look+up+prices&in=tasks"]
+    told = [api.ask("GET", path).text for path in paths]
+    told.append(api.ask("POST", "/tasks/look-up/start", json={"claim_token": token}).text)
+    told.append(api.ask("POST", "/tasks/look-up/complete", json={"claim_token": token}).text)
+    told += [api.ask("GET", path).text for path in paths]
+    told.append(api.ask("POST", "/tasks/look-up/release", json={"claim_token": token}).text)
+    assert all("look-up" in text or "claude_code" in text for text in told)
+    assert not any(token in text or "claim_token" in text or "completed_token" in text for text in told)
+
+
+def test_an_artifact_sent_again_under_its_id_is_replaced(api: Api, walk: dict[str, Any]) -> None:
+    new = {"name": "notes.md", "content": "# Better", "id": "notes", "session_id": "walk", "metadata": {"v": 2}}
+    assert api.post("/artifacts", **new)["content"] == "# Better"
+    assert api.refused("POST", "/artifacts", json={**new, "session_id": None}) == (422, "invalid_request")
+    assert len(api.get("/artifacts")["items"]) == 1
+
+
+def test_ids_that_senders_chose_are_found_whatever_is_in_them(api: Api, conn: Connection) -> None:
+    for name in ("2026/03/02 walk", "50% ?#&;=+", "…/Grüße 🚲", "a/turns"):
+        sessions.ensure(conn, SessionDraft(name))
+        conn.execute("INSERT INTO tasks (id, session_id, agent_name) VALUES (%s, %s, 'codex')", [name, name])
+        artifacts.attach(conn, name, ArtifactDraft("notes", "", id=name))
+        id = quote(name, safe="")
+        if not name.endswith("/turns"):  # an address of its own
+            assert api.get(f"/sessions/{id}")["id"] == name
+        assert api.get(f"/sessions/{id}/turns")["items"] == []
+        assert api.get(f"/sessions/{id}/chunks")["items"] == []
+        assert api.get(f"/tasks/{id}")["id"] == name
+        assert api.post(f"/tasks/{id}/cancel")["status"] == "cancelled"
+        assert api.get(f"/artifacts/{id}")["id"] == name
+        assert len(api.get("/tasks", session=name)["items"]) == 1
+
+
+def test_without_postgresql_everything_but_the_health_of_the_process_is_unavailable(api_settings: Settings) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        pool = open_pool(f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/nothing", "test", 1)
+        pool.timeout = 0.05
+        assert api_settings.redis_url is not None
+        redis_url = api_settings.redis_url.get_secret_value()
+        enqueuer = Enqueuer(connect_redis(redis_url), batch_deliveries=1, job_timeout_seconds=60)
+        with TestClient(create_app(api_settings, enqueuer, pool)) as client:
+            assert Api(client).refused("GET", "/sessions") == (503, "database_unavailable")
+            assert int(client.get("/api/sessions", headers=BEARER).headers["retry-after"]) > 0
+            assert client.get("/healthz").status_code == 200
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.json()["redis"], ready.json()["postgresql"]) == (503, True, False)
+
+
+def test_it_is_ready_when_both_servers_answer(stranger: TestClient) -> None:
+    assert stranger.get("/readyz").json() == {"status": "ready", "redis": True, "postgresql": True}
+
+
+# The client
+
+
+@pytest.fixture
+def bob(stranger: TestClient, conn: Connection) -> Iterator[Client]:
+    """The client that the command line uses, connected to the service without a network."""
+    with Client("http://testserver/", TOKEN) as client:
+        client.http.close()
+        client.http = stranger
+        yield client
+        client.http = httpx2.Client()
+
+
+def test_the_client_reads_and_moves(bob: Client, walk: dict[str, Any]) -> None:
+    assert bob.get("/sessions", status="active", before=None)["items"][0]["id"] == "walk"
+    (claim,) = bob.post("/tasks/claim", **CLAIM, lease_seconds=None)["items"]
+    assert bob.post("/tasks/look-up/release", claim_token=claim["claim_token"])["status"] == "pending"
+    assert bob.get_bytes(f"/deliveries/{walk['delivery']}/body") == b'{"text": "Gr\xc3\xbc\xc3\x9fe"}'
+
+
+def test_the_client_delivers_as_a_sender_does(bob: Client) -> None:
+    headers = {"x-api-key": API_KEY, "content-type": "text/plain", "idempotency-key": uuid.uuid4().hex}
+    answer = bob.deliver("generic", b"Alice: Hello.", headers, session="walk & talk")
+    assert answer["status"] == "accepted"
+    assert bob.deliver("generic", b"Alice: Hello.", headers) == {**answer, "status": "duplicate"}
+
+
+def test_what_the_service_refuses_is_told_with_its_own_code(bob: Client, walk: dict[str, Any]) -> None:
+    with pytest.raises(ServiceError) as refusal:
+        bob.get("/sessions/nothing")
+    assert (refusal.value.status, refusal.value.code) == (404, "not_found")
+    assert refusal.value.message == "There is no such session."
+    assert refusal.value.hint
+    with pytest.raises(ServiceError) as refusal:
+        bob.post("/tasks/look-up/start", claim_token=NOWHERE)
+    assert (refusal.value.status, refusal.value.code) == (409, "claim_lost")
+    with pytest.raises(ServiceError) as refusal:
+        bob.deliver("generic", b"{}", {"x-api-key": "charlies-key"})
+    assert (refusal.value.status, refusal.value.code) == (401, "invalid_api_key")
+    bob.api_headers = {"authorization": "Bearer charlies-token"}
+    with pytest.raises(ServiceError) as refusal:
+        bob.get_bytes("/deliveries/x/body")
+    assert (refusal.value.status, refusal.value.code) == (401, "forbidden")
+
+
+def test_where_nothing_listens_the_client_says_so_and_what_to_do() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(url, TOKEN) as client, pytest.raises(Unavailable) as failure:
+            client.get("/sessions")
+    assert failure.value.message.startswith(f"Nothing answers at {url} (")
+    assert "ai-webhook up" in failure.value.hint
+    assert TOKEN not in failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"<h1>Not Found</h1>"),
+        (502, b""),
+        (500, b'"error"'),
+        (500, b"[]"),
+        (500, b'{"error": "broken"}'),
+        (500, b'{"error": {"code": "x"}}'),
+        (302, b""),
+        (200, b"<h1>Welcome</h1>"),
+        (200, b"\xff"),
+    ],
+)
+def test_another_program_at_the_address_is_told_from_the_service(status: int, body: bytes) -> None:
+    def other(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, content=body)
+
+    client = Client("http://other.test", TOKEN)
+    client.http = httpx2.Client(base_url=client.url, transport=httpx2.MockTransport(other))
+    with client, pytest.raises(ServiceError) as refusal:
+        client.get("/sessions")
+    assert (refusal.value.status, refusal.value.code) == (status, "unexpected_answer")
+    assert "AI_WEBHOOK_URL" in refusal.value.hint
