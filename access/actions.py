@@ -108,13 +108,13 @@ def list_tasks(
 
 
 def get_task(conn: Connection, task_id: str) -> Row:
-    """The task without its token, which only its holder may know."""
+    """The task with its history, without its token, which only its holder may know."""
     task = found(tasks.get(conn, task_id), "task")
-    return without_token(task)
+    return without_token(task) | {"events": tasks.events(conn, task_id)}
 
 
 def without_token(task: Row) -> Row:
-    return {name: value for name, value in task.items() if name not in ("claim_token", "completed_token")}
+    return {name: value for name, value in task.items() if name not in ("claim_token", "last_token")}
 
 
 def claim_task(

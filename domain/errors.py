@@ -7,7 +7,7 @@
     │   ├── UnknownSource  InvalidRequest  MethodNotAllowed  Forbidden
     │   └── NotFound
     ├── TaskError                   a move of a task that its state or holder does not allow
-    │   ├── ClaimLost  InvalidMove  AgentAtCapacity
+    │   ├── ClaimLost  InvalidMove  AgentAtCapacity  NotAccepted
     │   └── UnknownAgent  UnknownTask
     ├── Unreadable                  an accepted delivery that says nothing we can read; it is kept
     ├── Unavailable                 our fault or a server's; the same request will do later
@@ -128,6 +128,11 @@ class InvalidMove(TaskError):
 class AgentAtCapacity(TaskError):
     code = "agent_at_capacity"
     hint = "Finish or release a task first, or raise the agent's max_concurrent."
+
+
+class NotAccepted(TaskError):
+    code = "completion_not_accepted"
+    hint = "The task says in `acceptance` what a completion has to bring."
 
 
 class UnknownAgent(TaskError):

@@ -105,7 +105,7 @@ class Enqueuer:
             group = self.next_group()
             try:
                 outcomes = await self.send([delivery for delivery, _ in group])
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, every sender that waits has to get an answer
                 failure = QueueUnavailable(f"Redis did not take the delivery ({type(error).__name__}).")
                 for _, done in group:
                     if not done.done():

@@ -32,7 +32,7 @@ from processors.extracting import extract
 from processors.queueing import Batch, DeliveryQueue, JobTimeout, RedisFailure
 from processors.readers import read
 from processors.tasking import plan
-from store import artifacts, chunks, deliveries, memories, sessions, tasks
+from store import agents, artifacts, chunks, deliveries, memories, sessions, tasks
 from store.database import Connection, Pool, borrowed
 
 log = logging.getLogger("ai_webhook.processors")
@@ -247,3 +247,4 @@ def sweep(shop: Workshop) -> None:
                 shop.queue.put(ids[start : start + shop.settings.batch_deliveries])
         if expired := tasks.expire_claims(conn):
             log.warning("%d leases lapsed", expired)
+        agents.refresh(conn)

@@ -28,6 +28,7 @@ MOVES: dict[str, type[errors.AIWebhookError]] = {
     "AW004": errors.UnknownAgent,
     "AW005": errors.UnknownTask,
     "AW006": errors.InvalidRequest,
+    "AW007": errors.NotAccepted,
 }
 
 

@@ -5,7 +5,8 @@ CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 CREATE TABLE public.tasks (
     id text DEFAULT ('task_'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
     session_id text,
-    agent_name text NOT NULL,
+    agent_name text,
+    capabilities jsonb DEFAULT '[]'::jsonb NOT NULL,
     task_type text DEFAULT 'general'::text NOT NULL,
     title text DEFAULT ''::text NOT NULL,
     status text DEFAULT 'pending'::text NOT NULL,
@@ -21,14 +22,18 @@ CREATE TABLE public.tasks (
     error_message text,
     claim_token uuid,
     lease_until timestamp with time zone,
-    completed_token uuid,
+    last_token uuid,
+    slot integer,
     attempts integer DEFAULT 0 NOT NULL,
     max_attempts integer DEFAULT 3 NOT NULL,
     not_before timestamp with time zone,
     depends_on text[] DEFAULT '{}'::text[] NOT NULL,
+    waiting_for integer DEFAULT 0 NOT NULL,
+    acceptance jsonb,
     question text,
     progress real,
     progress_note text,
+    progressed_at timestamp with time zone,
     memory bigint,
     delivery text,
     created timestamp with time zone DEFAULT now() NOT NULL,
@@ -37,21 +42,36 @@ CREATE TABLE public.tasks (
     CONSTRAINT a_held_task_has_a_lease CHECK (((status = ANY (ARRAY['claimed'::text, 'running'::text])) = (lease_until IS NOT NULL))),
     CONSTRAINT a_held_task_has_a_token CHECK (((status = ANY (ARRAY['claimed'::text, 'running'::text])) = (claim_token IS NOT NULL))),
     CONSTRAINT a_running_task_has_started CHECK (((status <> 'running'::text) OR (started IS NOT NULL))),
+    CONSTRAINT a_task_is_for_an_agent_or_a_capability CHECK (((agent_name IS NOT NULL) OR (capabilities <> '[]'::jsonb))),
     CONSTRAINT an_asking_task_has_its_question CHECK (((status = 'needs_input'::text) = (question IS NOT NULL))),
     CONSTRAINT an_ended_task_has_its_time CHECK (((status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (completed IS NOT NULL))),
+    CONSTRAINT only_a_held_task_has_a_slot CHECK (((slot IS NULL) OR (status = ANY (ARRAY['claimed'::text, 'running'::text])))),
+    CONSTRAINT tasks_acceptance_check CHECK ((jsonb_typeof(acceptance) = 'object'::text)),
     CONSTRAINT tasks_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT tasks_capabilities_check CHECK ((jsonb_typeof(capabilities) = 'array'::text)),
     CONSTRAINT tasks_check CHECK ((id <> ALL (depends_on))),
     CONSTRAINT tasks_id_check CHECK (((id <> ''::text) AND (length(id) <= 200))),
     CONSTRAINT tasks_max_attempts_check CHECK ((max_attempts >= 1)),
     CONSTRAINT tasks_progress_check CHECK (((progress >= (0)::double precision) AND (progress <= (1)::double precision))),
-    CONSTRAINT tasks_status_check CHECK ((status = ANY (ARRAY['proposed'::text, 'pending'::text, 'claimed'::text, 'running'::text, 'needs_input'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+    CONSTRAINT tasks_status_check CHECK ((status = ANY (ARRAY['proposed'::text, 'pending'::text, 'claimed'::text, 'running'::text, 'needs_input'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT tasks_waiting_for_check CHECK ((waiting_for >= 0))
 );
 
 COMMENT ON COLUMN public.tasks.priority IS 'higher is claimed first; 50 is ordinary';
 
 COMMENT ON COLUMN public.tasks.completed IS 'when the task ended: completed, failed or cancelled';
 
+COMMENT ON COLUMN public.tasks.last_token IS 'the token of the last claim, by which its holder may ask how it ended';
+
+COMMENT ON COLUMN public.tasks.slot IS 'which of the agent''s max_concurrent places the claim takes';
+
 COMMENT ON COLUMN public.tasks.attempts IS 'tries that ended without success';
+
+COMMENT ON COLUMN public.tasks.not_before IS 'not claimable until then; the first look after it sets it to NULL';
+
+COMMENT ON COLUMN public.tasks.waiting_for IS 'how many of depends_on are not completed; kept by a trigger';
+
+COMMENT ON COLUMN public.tasks.acceptance IS 'what a completion has to bring: {"artifact_types": ["report"], "exit_code": 0, "output_matches": "regular expression"}';
 
 CREATE FUNCTION public.answer_task(task_id text, answer text, person text) RETURNS public.tasks
     LANGUAGE plpgsql
@@ -61,6 +81,7 @@ CREATE FUNCTION public.answer_task(task_id text, answer text, person text) RETUR
 DECLARE
     task tasks;
 BEGIN
+    PERFORM say_mover(person, answer);
     UPDATE tasks t SET status = 'pending', input_data = jsonb_set(t.input_data, '{answers}',
            COALESCE(t.input_data -> 'answers', '[]') || jsonb_build_object(
                'question', t.question, 'answer', answer, 'person', person, 'answered_at', now()))
@@ -79,6 +100,7 @@ CREATE FUNCTION public.approve_task(task_id text, person text) RETURNS public.ta
 DECLARE
     task tasks;
 BEGIN
+    PERFORM say_mover(person, 'approved');
     UPDATE tasks t SET status = 'pending', input_data = t.input_data || jsonb_build_object('approved_by', person)
      WHERE t.id = task_id AND t.status = 'proposed'
     RETURNING t.* INTO task;
@@ -99,22 +121,25 @@ BEGIN
     IF ask_task.question IS NULL OR btrim(ask_task.question) = '' THEN
         RAISE EXCEPTION 'The question is empty.' USING ERRCODE = 'AW006';
     END IF;
+    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id), ask_task.question);
     UPDATE tasks t SET status = 'needs_input', question = ask_task.question
      WHERE t.id = task_id AND t.claim_token = ask_task.claim_token AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
     IF task.id IS NULL THEN
-        PERFORM refuse_move(task_id, ask_task.claim_token, 'parked with a question');
+        PERFORM refuse_claim(task_id, ask_task.claim_token, 'parked with a question');
     END IF;
     RETURN task;
 END $$;
 
-CREATE FUNCTION public.cancel_task(task_id text, reason text DEFAULT NULL::text) RETURNS public.tasks
+CREATE FUNCTION public.cancel_task(task_id text, reason text DEFAULT NULL::text, person text DEFAULT NULL::text) RETURNS public.tasks
     LANGUAGE plpgsql
     AS $$
+-- Also rejects what was proposed. A holder learns of it at its next renew.
 #variable_conflict use_column
 DECLARE
     task tasks;
 BEGIN
+    PERFORM say_mover(person, reason);
     UPDATE tasks t SET status = 'cancelled', error_message = reason
      WHERE t.id = task_id AND t.status NOT IN ('completed', 'failed', 'cancelled')
     RETURNING t.* INTO task;
@@ -134,73 +159,130 @@ BEGIN
     RETURN make_interval(secs => lease_seconds);
 END $$;
 
-CREATE FUNCTION public.claim_task(agent_name text, control_agent text, lease_seconds integer DEFAULT 300, max_tasks integer DEFAULT 1) RETURNS TABLE(task_id text, session_id text, task_type text, title text, priority integer, input_data jsonb, claim_token uuid, lease_until timestamp with time zone, attempt integer, session_title text, quote text)
+CREATE FUNCTION public.claim_task(agent_name text, control_agent text, lease_seconds integer DEFAULT 300, max_tasks integer DEFAULT 1, fair boolean DEFAULT false) RETURNS TABLE(task_id text, session_id text, task_type text, title text, priority integer, input_data jsonb, claim_token uuid, lease_until timestamp with time zone, attempt integer, session_title text, quote text)
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_sort TO 'off'
+    SET enable_seqscan TO 'off'
     AS $$
--- Gives the most urgent tasks to one agent, at most max_tasks and never past agents.max_concurrent.
--- No row when there is nothing to do; it never waits for another task's row.
+-- Gives the most urgent tasks to one agent, at most max_tasks and never past agents.max_concurrent. No row when
+-- there is nothing to do; it never waits. `fair` puts tasks of sessions first of which fewer are held.
+--
+-- Many claims at once would all fight for the first rows of the queue. Here each puts a try-lock, which costs no
+-- write and no wait, on the tasks it is about to take, and the others step over those. The UPDATE then looks again:
+-- for a task that somebody took and committed in between, or is moving right now, the next in the queue is tried.
 #variable_conflict use_column
 DECLARE
-    lease interval := check_lease(lease_seconds);
-    free  integer;
+    moment    timestamptz := clock_timestamp();  -- a variable, since an index cannot be searched by a volatile function
+    lease     interval := check_lease(lease_seconds);
+    agent     record;
+    queue     refcursor;
+    wanted    integer := max_tasks;
+    slots     integer[];
+    ids       text[];
+    tried     text[] := '{}';
+    candidate text;
+    taken     integer;
 BEGIN
     IF max_tasks IS NULL OR max_tasks NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'max_tasks is 1 to 1000, not %.', max_tasks USING ERRCODE = 'AW006';
     ELSIF control_agent IS NULL OR control_agent = '' THEN
         RAISE EXCEPTION 'control_agent names who claims; it is empty.' USING ERRCODE = 'AW006';
     END IF;
-    PERFORM expire_claims();
-    -- The agent's row is locked, so that two claims of one agent cannot both take its last free place.
-    SELECT a.max_concurrent INTO free FROM agents a WHERE a.name = claim_task.agent_name FOR NO KEY UPDATE;
+    SELECT a.max_concurrent AS places, a.capabilities AS can,
+           EXISTS (SELECT FROM tasks t WHERE t.status IN ('claimed', 'running') AND t.lease_until <= moment)
+           OR EXISTS (SELECT FROM tasks t WHERE t.status = 'pending' AND t.not_before <= moment) AS overdue,
+           set_config('ai_webhook.actor', control_agent, true), set_config('ai_webhook.reason', '', true)
+      INTO agent FROM agents a WHERE a.name = claim_task.agent_name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'There is no agent %.', claim_task.agent_name USING ERRCODE = 'AW004';
     END IF;
-    free := free - (SELECT count(*) FROM tasks t
-                     WHERE t.agent_name = claim_task.agent_name AND t.status IN ('claimed', 'running'));
-    IF free < 1 THEN
-        RAISE EXCEPTION 'Agent % already holds as many tasks as it may.', claim_task.agent_name
-            USING ERRCODE = 'AW003';
+    IF agent.overdue THEN
+        PERFORM expire_claims();
+        PERFORM say_mover(control_agent);
     END IF;
-    RETURN QUERY
-    WITH next AS (
-        SELECT t.id FROM tasks t
-         WHERE t.agent_name = claim_task.agent_name AND t.status = 'pending'
-           AND (t.not_before IS NULL OR t.not_before <= clock_timestamp())
-           AND NOT EXISTS (SELECT FROM unnest(t.depends_on) AS d (id) LEFT JOIN tasks p ON p.id = d.id
-                            WHERE p.status IS DISTINCT FROM 'completed')
-         ORDER BY t.priority DESC, t.created, t.id
-         LIMIT LEAST(max_tasks, free) FOR UPDATE SKIP LOCKED
-    ), taken AS (
-        UPDATE tasks t SET status = 'claimed', claimed_by = control_agent, claimed_at = clock_timestamp(),
-               claim_token = gen_random_uuid(), lease_until = clock_timestamp() + lease,
-               progress = NULL, progress_note = NULL
-          FROM next WHERE t.id = next.id RETURNING t.*
-    )
-    SELECT t.id, t.session_id, t.task_type, t.title, t.priority, t.input_data, t.claim_token, t.lease_until,
-           t.attempts + 1, s.title, m.quote
-      FROM taken t LEFT JOIN sessions s ON s.id = t.session_id LEFT JOIN memories m ON m.id = t.memory
-     ORDER BY t.priority DESC, t.created, t.id;
+    IF agent.places IS NOT NULL THEN
+        slots := free_slots(claim_task.agent_name, agent.places, wanted);
+        wanted := cardinality(slots);
+        IF wanted = 0 THEN
+            RAISE EXCEPTION 'Agent % already holds as many tasks as it may.', claim_task.agent_name
+                USING ERRCODE = 'AW003';
+        END IF;
+    END IF;
+    WHILE wanted > 0 LOOP
+        IF fair THEN
+            OPEN queue FOR SELECT id FROM fair_queue(claim_task.agent_name, agent.can);
+        ELSE
+            OPEN queue FOR SELECT id FROM queue_of(claim_task.agent_name, agent.can);
+        END IF;
+        ids := '{}';
+        LOOP
+            FETCH queue INTO candidate;
+            EXIT WHEN NOT FOUND;
+            IF NOT candidate = ANY (tried) AND pg_try_advisory_xact_lock(4827031, hashtext(candidate)) THEN
+                ids := ids || candidate;
+                EXIT WHEN cardinality(ids) = wanted;
+            END IF;
+        END LOOP;
+        CLOSE queue;
+        EXIT WHEN ids = '{}';
+        tried := tried || ids;
+        RETURN QUERY
+        WITH taken AS (
+            UPDATE tasks t SET status = 'claimed', agent_name = claim_task.agent_name, claimed_by = control_agent,
+                   claimed_at = moment, claim_token = gen_random_uuid(), lease_until = clock_timestamp() + lease,
+                   slot = slots[array_position(ids, t.id)], progress = NULL, progress_note = NULL, progressed_at = NULL
+             WHERE t.id IN (SELECT f.id FROM tasks f WHERE f.id = ANY (ids) AND f.status = 'pending'
+                               FOR UPDATE SKIP LOCKED)
+            RETURNING t.*
+        )
+        SELECT t.id, t.session_id, t.task_type, t.title, t.priority, t.input_data, t.claim_token, t.lease_until,
+               t.attempts + 1, s.title, m.quote
+          FROM taken t LEFT JOIN sessions s ON s.id = t.session_id LEFT JOIN memories m ON m.id = t.memory
+         ORDER BY array_position(ids, t.id);
+        GET DIAGNOSTICS taken = ROW_COUNT;
+        wanted := wanted - taken;
+        IF wanted > 0 AND slots IS NOT NULL THEN
+            slots := ARRAY(SELECT free.slot FROM unnest(slots) AS free (slot) WHERE NOT EXISTS (
+                SELECT FROM tasks t WHERE t.agent_name = claim_task.agent_name AND t.slot = free.slot));
+        END IF;
+    END LOOP;
 END $$;
 
 CREATE FUNCTION public.complete_task(task_id text, claim_token uuid, output_data jsonb DEFAULT NULL::jsonb, artifacts text[] DEFAULT '{}'::text[]) RETURNS public.tasks
     LANGUAGE plpgsql
     AS $$
--- A repeat with the token that completed the task answers the task again and changes nothing, so that an
--- agent whose answer was lost on the way can ask once more.
+-- A completion that the task's acceptance rule does not accept changes nothing and says what is missing. A repeat
+-- with the token that completed the task answers the task again and changes nothing, so that an agent whose answer
+-- was lost on the way can ask once more.
 #variable_conflict use_column
 DECLARE
-    task tasks;
+    task  tasks;
+    unmet text;
 BEGIN
+    IF octet_length(output_data::text) > 1048576 THEN
+        RAISE EXCEPTION 'The output is longer than 1 MiB; leave it as an artifact.' USING ERRCODE = 'AW006';
+    END IF;
+    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id));
     UPDATE tasks t SET status = 'completed', output_data = complete_task.output_data,
            artifacts = COALESCE(complete_task.artifacts, '{}'), error_message = NULL,
-           completed_token = complete_task.claim_token, started = COALESCE(t.started, t.claimed_at)
+           started = COALESCE(t.started, t.claimed_at)
      WHERE t.id = task_id AND t.claim_token = complete_task.claim_token AND t.lease_until > clock_timestamp()
+       AND (t.acceptance IS NULL
+            OR unmet_acceptance(t.acceptance, complete_task.output_data, complete_task.artifacts) IS NULL)
     RETURNING t.* INTO task;
     IF task.id IS NULL THEN
-        SELECT * INTO task FROM tasks t WHERE t.id = task_id AND t.completed_token = complete_task.claim_token;
+        SELECT * INTO task FROM tasks t
+         WHERE t.id = task_id AND t.last_token = complete_task.claim_token AND t.status = 'completed';
     END IF;
     IF task.id IS NULL THEN
-        PERFORM refuse_move(task_id, complete_task.claim_token, 'completed');
+        SELECT unmet_acceptance(t.acceptance, complete_task.output_data, complete_task.artifacts) INTO unmet
+          FROM tasks t WHERE t.id = task_id AND t.claim_token = complete_task.claim_token
+                         AND t.lease_until > clock_timestamp();
+        IF unmet IS NOT NULL THEN
+            RAISE EXCEPTION 'Task % cannot be completed like this: %.', task_id, unmet USING ERRCODE = 'AW007';
+        END IF;
+        PERFORM refuse_claim(task_id, complete_task.claim_token, 'completed');
     END IF;
     RETURN task;
 END $$;
@@ -208,6 +290,29 @@ END $$;
 CREATE FUNCTION public.convert_to_utf8(content text) RETURNS bytea
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$ SELECT convert_to(content, 'UTF8') $$;
+
+CREATE FUNCTION public.count_dependencies() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- How many tasks this one waits for. Their rows are locked (FOR SHARE), so that none of them can complete unseen
+-- between the count here and the commit. What depends on itself, however far around, is refused.
+DECLARE
+    missing text;
+BEGIN
+    PERFORM FROM tasks WHERE id = ANY (NEW.depends_on) ORDER BY id FOR SHARE;
+    SELECT d.id INTO missing FROM unnest(NEW.depends_on) AS d (id)
+     WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = d.id) LIMIT 1;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'Task % depends on %, which does not exist.', NEW.id, missing USING ERRCODE = 'AW006';
+    ELSIF EXISTS (WITH RECURSIVE further (id) AS (
+                      SELECT unnest(NEW.depends_on)
+                       UNION SELECT unnest(t.depends_on) FROM further f JOIN tasks t ON t.id = f.id)
+                  SELECT FROM further WHERE id = NEW.id) THEN
+        RAISE EXCEPTION 'Task % would depend on itself.', NEW.id USING ERRCODE = 'AW006';
+    END IF;
+    NEW.waiting_for := (SELECT count(*) FROM tasks WHERE id = ANY (NEW.depends_on) AND status <> 'completed');
+    RETURN NEW;
+END $$;
 
 CREATE FUNCTION public.count_session_rows() RETURNS trigger
     LANGUAGE plpgsql
@@ -228,23 +333,50 @@ BEGIN
     RETURN NULL;
 END $_$;
 
-CREATE FUNCTION public.expire_claims() RETURNS integer
-    LANGUAGE sql
+CREATE FUNCTION public.deregister_agent(agent_name text) RETURNS integer
+    LANGUAGE plpgsql
     AS $$
--- Returns tasks past their lease to `pending`, or ends them when they have no try left. Answers how many.
--- A row that somebody is moving right now is left to them.
+-- Takes the agent offline and returns what it holds to the queue, without a try spent. Answers how many.
+DECLARE
+    returned integer;
+BEGIN
+    UPDATE agents a SET status = 'offline', updated = clock_timestamp() WHERE a.name = agent_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'There is no agent %.', agent_name USING ERRCODE = 'AW004';
+    END IF;
+    PERFORM say_mover(agent_name, 'the agent was deregistered');
+    UPDATE tasks t SET status = 'pending'
+     WHERE t.agent_name = deregister_agent.agent_name AND t.status IN ('claimed', 'running');
+    GET DIAGNOSTICS returned = ROW_COUNT;
+    RETURN returned;
+END $$;
+
+CREATE FUNCTION public.expire_claims() RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+-- Returns tasks past their lease to `pending`, or ends them when they have no try left, and makes claimable what
+-- waited for its time. Answers how many leases lapsed. A row that somebody is moving right now is left to them.
+DECLARE
+    moment       timestamptz := clock_timestamp();
+    lapsed_count integer;
+BEGIN
+    PERFORM say_mover('lease', 'the lease lapsed');
     WITH lapsed AS (
-        SELECT id FROM tasks WHERE status IN ('claimed', 'running') AND lease_until <= clock_timestamp()
+        SELECT id FROM tasks WHERE status IN ('claimed', 'running') AND lease_until <= moment
          ORDER BY lease_until FOR UPDATE SKIP LOCKED
-    ), moved AS (
-        UPDATE tasks t SET attempts = attempts + 1,
-               status = CASE WHEN attempts + 1 >= max_attempts THEN 'failed' ELSE 'pending' END,
-               error_message = 'The lease of ' || claimed_by || ' lapsed at '
-                               || to_char(lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC.'
-          FROM lapsed WHERE t.id = lapsed.id RETURNING 1
     )
-    SELECT count(*)::integer FROM moved
-$$;
+    UPDATE tasks t SET attempts = attempts + 1,
+           status = CASE WHEN attempts + 1 >= max_attempts THEN 'failed' ELSE 'pending' END,
+           error_message = 'The lease of ' || claimed_by || ' lapsed at '
+                           || to_char(lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC.'
+      FROM lapsed WHERE t.id = lapsed.id;
+    GET DIAGNOSTICS lapsed_count = ROW_COUNT;
+    WITH due AS (
+        SELECT id FROM tasks WHERE status = 'pending' AND not_before <= moment FOR UPDATE SKIP LOCKED
+    )
+    UPDATE tasks t SET not_before = NULL FROM due WHERE t.id = due.id;
+    RETURN lapsed_count;
+END $$;
 
 CREATE FUNCTION public.fail_task(task_id text, claim_token uuid, error text, retry boolean DEFAULT true) RETURNS public.tasks
     LANGUAGE plpgsql
@@ -253,15 +385,93 @@ CREATE FUNCTION public.fail_task(task_id text, claim_token uuid, error text, ret
 DECLARE
     task tasks;
 BEGIN
+    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id), error);
     UPDATE tasks t SET attempts = attempts + 1, error_message = error,
            status = CASE WHEN retry AND attempts + 1 < max_attempts THEN 'pending' ELSE 'failed' END,
-           not_before = clock_timestamp() + retry_delay(attempts + 1)
+           not_before = CASE WHEN retry AND attempts + 1 < max_attempts
+                             THEN clock_timestamp() + retry_delay(attempts + 1) END
      WHERE t.id = task_id AND t.claim_token = fail_task.claim_token AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
     IF task.id IS NULL THEN
-        PERFORM refuse_move(task_id, fail_task.claim_token, 'failed');
+        PERFORM refuse_claim(task_id, fail_task.claim_token, 'failed');
     END IF;
     RETURN task;
+END $$;
+
+CREATE FUNCTION public.fair_queue(wanted_agent text, can jsonb) RETURNS TABLE(id text)
+    LANGUAGE sql STABLE
+    AS $$
+-- The first of the queue, those first whose session has fewer tasks held: one long session does not starve the others.
+    WITH front AS MATERIALIZED (SELECT q.id FROM queue_of(wanted_agent, can) AS q LIMIT 500)
+    SELECT t.id FROM front f JOIN tasks t ON t.id = f.id
+     ORDER BY (SELECT count(*) FROM tasks h
+                WHERE h.session_id = t.session_id AND h.status IN ('claimed', 'running')),
+              t.priority DESC, t.created, t.id
+$$;
+
+CREATE FUNCTION public.forget_task_events() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    DELETE FROM task_events WHERE task_id = OLD.id;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.free_slots(wanted_agent text, places integer, most integer) RETURNS integer[]
+    LANGUAGE plpgsql
+    AS $$
+-- Places of the agent that nobody holds and no other claim is taking right now, at most `most`. A place is locked
+-- by an advisory lock until the transaction ends, and only then looked at: a claim that has just committed is seen.
+-- tasks_slots, a unique index, is the last word.
+DECLARE
+    place integer;
+    found integer[] := '{}';
+BEGIN
+    FOR place IN SELECT g FROM generate_series(1, places) AS g
+                  WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot = g) LOOP
+        IF pg_try_advisory_xact_lock(hashtext(wanted_agent), place)
+           AND NOT EXISTS (SELECT FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot = place) THEN
+            found := found || place;
+            EXIT WHEN cardinality(found) = most;
+        END IF;
+    END LOOP;
+    RETURN found;
+END $$;
+
+CREATE TABLE public.agents (
+    name text NOT NULL,
+    type text DEFAULT 'cli'::text NOT NULL,
+    command text,
+    max_concurrent integer DEFAULT 4,
+    capabilities jsonb DEFAULT '[]'::jsonb NOT NULL,
+    status text DEFAULT 'available'::text NOT NULL,
+    current_tasks integer DEFAULT 0 NOT NULL,
+    last_heartbeat timestamp with time zone,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT agents_current_tasks_check CHECK ((current_tasks >= 0)),
+    CONSTRAINT agents_max_concurrent_check CHECK (((max_concurrent >= 0) AND (max_concurrent <= 1000))),
+    CONSTRAINT agents_name_check CHECK (((name <> ''::text) AND (length(name) <= 100))),
+    CONSTRAINT agents_status_check CHECK ((status = ANY (ARRAY['available'::text, 'busy'::text, 'offline'::text, 'error'::text])))
+);
+
+COMMENT ON COLUMN public.agents.max_concurrent IS 'tasks it may hold at a time; NULL is no limit';
+
+COMMENT ON COLUMN public.agents.status IS 'as of the last sweep; the view agent_overview derives it afresh';
+
+CREATE FUNCTION public.heartbeat_agent(agent_name text) RETURNS public.agents
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    agent agents;
+BEGIN
+    UPDATE agents a SET last_heartbeat = clock_timestamp(), updated = clock_timestamp(), status = 'available'
+     WHERE a.name = agent_name RETURNING * INTO agent;
+    IF agent.name IS NULL THEN
+        RAISE EXCEPTION 'There is no agent %.', agent_name USING ERRCODE = 'AW004';
+    END IF;
+    RETURN agent;
 END $$;
 
 CREATE FUNCTION public.keep_session_times() RETURNS trigger
@@ -273,6 +483,17 @@ BEGIN
     RETURN NEW;
 END $$;
 
+CREATE FUNCTION public.keep_task_events() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- History is added to and never rewritten; it goes when its task is deleted, and only then.
+BEGIN
+    IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT FROM tasks WHERE id = OLD.task_id) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'task_events is append-only.' USING ERRCODE = 'AW002';
+END $$;
+
 CREATE FUNCTION public.keep_task_times() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -280,9 +501,15 @@ CREATE FUNCTION public.keep_task_times() RETURNS trigger
 -- A claim cannot be made this way: only claim_task() gives a token and a lease.
 BEGIN
     NEW.updated := clock_timestamp();
-    IF NEW.status NOT IN ('claimed', 'running') THEN
+    IF NEW.status IN ('claimed', 'running') THEN
+        NEW.last_token := NEW.claim_token;
+    ELSE
         NEW.claim_token := NULL;
         NEW.lease_until := NULL;
+        NEW.slot := NULL;
+    END IF;
+    IF NEW.status = 'pending' AND NEW.capabilities <> '[]' THEN
+        NEW.agent_name := NULL;  -- a task for capabilities is an agent's only while that agent holds it
     END IF;
     IF NEW.status <> 'needs_input' THEN
         NEW.question := NULL;
@@ -293,6 +520,15 @@ BEGIN
     NEW.completed := CASE WHEN NEW.status IN ('completed', 'failed', 'cancelled')
                           THEN COALESCE(NEW.completed, NEW.updated) END;
     RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.keep_task_words() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO task_words VALUES (NEW.id, to_tsvector('english', NEW.title || ' ' || NEW.input_data::text))
+    ON CONFLICT (task_id) DO UPDATE SET words = EXCLUDED.words;
+    RETURN NULL;
 END $$;
 
 CREATE FUNCTION public.move_session_count() RETURNS trigger
@@ -306,10 +542,62 @@ BEGIN
     RETURN NULL;
 END $_$;
 
+CREATE FUNCTION public.queue_of(wanted_agent text, can jsonb) RETURNS TABLE(id text)
+    LANGUAGE sql STABLE
+    AS $$
+-- What the agent may claim, most urgent first: tasks that name it, and tasks that name only capabilities it has.
+-- Both halves read tasks_claimable in its order, so that the first rows come without reading the rest.
+    SELECT q.id FROM (
+        (SELECT t.id, t.priority, t.created FROM tasks t
+          WHERE t.agent_name = wanted_agent
+            AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL
+          ORDER BY t.priority DESC, t.created, t.id)
+        UNION ALL
+        (SELECT t.id, t.priority, t.created FROM tasks t
+          WHERE t.agent_name IS NULL AND t.capabilities <@ can
+            AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL
+          ORDER BY t.priority DESC, t.created, t.id)
+    ) AS q ORDER BY q.priority DESC, q.created, q.id
+$$;
+
+CREATE FUNCTION public.record_task_move() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- Writes the move into task_events, frees what waited for a completed task, and wakes who waits for work.
+-- The functions of 0003 say who moves and why; a plain UPDATE is the database user's.
+BEGIN
+    INSERT INTO task_events (task_id, actor, from_status, to_status, attempts, reason)
+    VALUES (NEW.id, COALESCE(NULLIF(current_setting('ai_webhook.actor', true), ''), current_user),
+            CASE TG_OP WHEN 'UPDATE' THEN OLD.status END, NEW.status, NEW.attempts,
+            NULLIF(current_setting('ai_webhook.reason', true), ''));
+    IF NEW.status = 'completed' THEN
+        UPDATE tasks SET waiting_for = waiting_for - 1 WHERE waiting_for > 0 AND depends_on @> ARRAY[NEW.id];
+    ELSIF NEW.status = 'pending' THEN
+        PERFORM pg_notify('ai_webhook_tasks', COALESCE(NEW.agent_name, '*'));
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.refresh_agents() RETURNS void
+    LANGUAGE sql
+    AS $$
+-- Writes what agent_overview derives into the columns of agents, for those who read the table.
+    UPDATE agents a SET status = o.status, current_tasks = o.current_tasks
+      FROM agent_overview o
+     WHERE o.name = a.name AND (a.status, a.current_tasks) IS DISTINCT FROM (o.status, o.current_tasks)
+       AND a.status <> 'error'
+$$;
+
+CREATE FUNCTION public.refuse_claim(wanted_id text, token uuid, move text) RETURNS void
+    LANGUAGE sql
+    AS $$
+    SELECT refuse_move(wanted_id, COALESCE(token, '00000000-0000-0000-0000-000000000000'), move)
+$$;
+
 CREATE FUNCTION public.refuse_move(wanted_id text, token uuid, move text) RETURNS void
     LANGUAGE plpgsql
     AS $$
--- Says why a guarded UPDATE found no row. `token` is NULL for moves that need no claim.
+-- Says why a guarded UPDATE found no row. The nil token stands for none given.
 DECLARE
     task tasks;
 BEGIN
@@ -325,6 +613,20 @@ BEGIN
     RAISE EXCEPTION 'Task % is %, so it cannot be %.', wanted_id, task.status, move USING ERRCODE = 'AW002';
 END $$;
 
+CREATE FUNCTION public.register_agent(agent_name text, type text DEFAULT 'cli'::text, command text DEFAULT NULL::text, max_concurrent integer DEFAULT 4, capabilities jsonb DEFAULT '[]'::jsonb, metadata jsonb DEFAULT '{}'::jsonb) RETURNS public.agents
+    LANGUAGE sql
+    AS $$
+-- Makes an agent known, or says anew what it is; counts as a heartbeat.
+    INSERT INTO agents AS a (name, type, command, max_concurrent, capabilities, metadata, last_heartbeat)
+    VALUES (agent_name, type, command, max_concurrent, capabilities, metadata, clock_timestamp())
+    ON CONFLICT (name) DO UPDATE
+       SET type = EXCLUDED.type, command = COALESCE(EXCLUDED.command, a.command),
+           max_concurrent = EXCLUDED.max_concurrent, capabilities = EXCLUDED.capabilities,
+           metadata = a.metadata || EXCLUDED.metadata, status = 'available',
+           last_heartbeat = EXCLUDED.last_heartbeat, updated = clock_timestamp()
+    RETURNING *
+$$;
+
 CREATE FUNCTION public.release_task(task_id text, claim_token uuid) RETURNS public.tasks
     LANGUAGE plpgsql
     AS $$
@@ -332,11 +634,12 @@ CREATE FUNCTION public.release_task(task_id text, claim_token uuid) RETURNS publ
 DECLARE
     task tasks;
 BEGIN
+    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id), 'released');
     UPDATE tasks t SET status = 'pending'
      WHERE t.id = task_id AND t.claim_token = release_task.claim_token AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
     IF task.id IS NULL THEN
-        PERFORM refuse_move(task_id, release_task.claim_token, 'released');
+        PERFORM refuse_claim(task_id, release_task.claim_token, 'released');
     END IF;
     RETURN task;
 END $$;
@@ -344,17 +647,25 @@ END $$;
 CREATE FUNCTION public.renew_task(task_id text, claim_token uuid, lease_seconds integer DEFAULT 300, progress real DEFAULT NULL::real, note text DEFAULT NULL::text) RETURNS public.tasks
     LANGUAGE plpgsql
     AS $$
+-- Extends the lease. The holder of a task that somebody cancelled gets it back with status `cancelled`: stop.
 #variable_conflict use_column
 DECLARE
     task  tasks;
     lease interval := check_lease(lease_seconds);
 BEGIN
     UPDATE tasks t SET lease_until = clock_timestamp() + lease,
-           progress = COALESCE(renew_task.progress, t.progress), progress_note = COALESCE(note, t.progress_note)
+           progress = COALESCE(renew_task.progress, t.progress), progress_note = COALESCE(note, t.progress_note),
+           progressed_at = CASE WHEN (renew_task.progress IS NOT NULL AND renew_task.progress IS DISTINCT FROM t.progress)
+                                  OR (note IS NOT NULL AND note IS DISTINCT FROM t.progress_note)
+                                THEN clock_timestamp() ELSE t.progressed_at END
      WHERE t.id = task_id AND t.claim_token = renew_task.claim_token AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
     IF task.id IS NULL THEN
-        PERFORM refuse_move(task_id, renew_task.claim_token, 'renewed');
+        SELECT * INTO task FROM tasks t
+         WHERE t.id = task_id AND t.last_token = renew_task.claim_token AND t.status = 'cancelled';
+    END IF;
+    IF task.id IS NULL THEN
+        PERFORM refuse_claim(task_id, renew_task.claim_token, 'renewed');
     END IF;
     RETURN task;
 END $$;
@@ -366,6 +677,14 @@ CREATE FUNCTION public.retry_delay(attempts integer) RETURNS interval
     SELECT make_interval(secs => LEAST(3600, 10 * 2 ^ LEAST(attempts - 1, 12)))
 $$;
 
+CREATE FUNCTION public.say_mover(actor text, reason text DEFAULT NULL::text) RETURNS void
+    LANGUAGE sql
+    AS $$
+-- Who moves tasks in the statements that follow, and why: for task_events.
+    SELECT set_config('ai_webhook.actor', COALESCE(actor, ''), true),
+           set_config('ai_webhook.reason', COALESCE(reason, ''), true)
+$$;
+
 CREATE FUNCTION public.start_task(task_id text, claim_token uuid, process_id integer DEFAULT NULL::integer) RETURNS public.tasks
     LANGUAGE plpgsql
     AS $$
@@ -373,14 +692,39 @@ CREATE FUNCTION public.start_task(task_id text, claim_token uuid, process_id int
 DECLARE
     task tasks;
 BEGIN
+    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id));
     UPDATE tasks t SET status = 'running', process_id = COALESCE(start_task.process_id, t.process_id)
      WHERE t.id = task_id AND t.claim_token = start_task.claim_token AND t.status = 'claimed'
        AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
     IF task.id IS NULL THEN
-        PERFORM refuse_move(task_id, start_task.claim_token, 'started');
+        PERFORM refuse_claim(task_id, start_task.claim_token, 'started');
     END IF;
     RETURN task;
+END $$;
+
+CREATE FUNCTION public.unmet_acceptance(rule jsonb, output_data jsonb, artifact_ids text[]) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+-- Which part of a task's acceptance rule a completion does not meet; NULL when it meets all of them.
+    SELECT CASE
+        WHEN rule ? 'artifact_types' AND EXISTS (
+                 SELECT FROM jsonb_array_elements_text(rule -> 'artifact_types') AS needed (type)
+                  WHERE NOT EXISTS (SELECT FROM artifacts a WHERE a.id = ANY (artifact_ids) AND a.type = needed.type))
+            THEN 'an artifact of each type in ' || (rule ->> 'artifact_types') || ' is needed'
+        WHEN rule ? 'exit_code' AND (output_data -> 'exit_code') IS DISTINCT FROM (rule -> 'exit_code')
+            THEN 'the exit code has to be ' || (rule ->> 'exit_code')
+        WHEN rule ? 'output_matches' AND NOT COALESCE(output_data::text ~ (rule ->> 'output_matches'), false)
+            THEN 'the output has to match ' || (rule ->> 'output_matches')
+    END
+$$;
+
+CREATE FUNCTION public.wake_freed_task() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_notify('ai_webhook_tasks', COALESCE(NEW.agent_name, '*'));
+    RETURN NULL;
 END $$;
 
 CREATE TABLE public.sessions (
@@ -426,23 +770,27 @@ CREATE VIEW public.active_sessions AS
   WHERE (status = 'active'::text)
   ORDER BY last_activity DESC;
 
-CREATE TABLE public.agents (
-    name text NOT NULL,
-    type text DEFAULT 'cli'::text NOT NULL,
-    command text,
-    max_concurrent integer DEFAULT 4 NOT NULL,
-    capabilities jsonb DEFAULT '[]'::jsonb NOT NULL,
-    status text DEFAULT 'available'::text NOT NULL,
-    current_tasks integer DEFAULT 0 NOT NULL,
-    last_heartbeat timestamp with time zone,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL,
-    updated timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT agents_current_tasks_check CHECK ((current_tasks >= 0)),
-    CONSTRAINT agents_max_concurrent_check CHECK ((max_concurrent >= 0)),
-    CONSTRAINT agents_name_check CHECK (((name <> ''::text) AND (length(name) <= 100))),
-    CONSTRAINT agents_status_check CHECK ((status = ANY (ARRAY['available'::text, 'busy'::text, 'offline'::text, 'error'::text])))
-);
+CREATE VIEW public.agent_overview AS
+ SELECT a.name,
+    a.type,
+    a.command,
+    a.max_concurrent,
+    a.capabilities,
+    a.last_heartbeat,
+    a.metadata,
+    a.created,
+    a.updated,
+        CASE
+            WHEN (a.status = 'error'::text) THEN 'error'::text
+            WHEN ((a.type = 'unknown'::text) OR (a.status = 'offline'::text) OR (a.last_heartbeat < (clock_timestamp() - '00:02:00'::interval))) THEN 'offline'::text
+            WHEN (h.held >= a.max_concurrent) THEN 'busy'::text
+            ELSE 'available'::text
+        END AS status,
+    h.held AS current_tasks
+   FROM public.agents a,
+    LATERAL ( SELECT (count(*))::integer AS held
+           FROM public.tasks t
+          WHERE ((t.agent_name = a.name) AND (t.status = ANY (ARRAY['claimed'::text, 'running'::text])))) h;
 
 CREATE TABLE public.artifacts (
     id text DEFAULT ('artifact_'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
@@ -562,6 +910,26 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.task_events (
+    id bigint NOT NULL,
+    task_id text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    attempts integer NOT NULL,
+    reason text
+);
+
+ALTER TABLE public.task_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.task_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE VIEW public.task_queue AS
  SELECT t.id,
     t.title,
@@ -580,11 +948,32 @@ CREATE VIEW public.task_queue AS
     t.question,
     t.input_data,
     t.created,
-    t.updated
+    t.updated,
+    t.capabilities,
+    t.progress,
+    t.progress_note,
+        CASE
+            WHEN (t.status = ANY (ARRAY['claimed'::text, 'running'::text])) THEN (clock_timestamp() - COALESCE(t.progressed_at, t.claimed_at))
+            ELSE NULL::interval
+        END AS without_progress_for,
+        CASE
+            WHEN (t.waiting_for > 0) THEN ARRAY( SELECT d.id
+               FROM public.tasks d
+              WHERE ((d.id = ANY (t.depends_on)) AND (d.status <> 'completed'::text)))
+            ELSE NULL::text[]
+        END AS blocked_by,
+    ((t.waiting_for > 0) AND (EXISTS ( SELECT
+           FROM public.tasks d
+          WHERE ((d.id = ANY (t.depends_on)) AND (d.status = ANY (ARRAY['failed'::text, 'cancelled'::text])))))) AS blocked_for_good
    FROM (public.tasks t
      LEFT JOIN public.sessions s ON ((s.id = t.session_id)))
   WHERE (t.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]))
   ORDER BY t.priority DESC, t.created, t.id;
+
+CREATE TABLE public.task_words (
+    task_id text NOT NULL,
+    words tsvector NOT NULL
+);
 
 CREATE TABLE public.turns (
     id bigint NOT NULL,
@@ -645,6 +1034,12 @@ ALTER TABLE ONLY public.schema_migrations
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.task_events
+    ADD CONSTRAINT task_events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.task_words
+    ADD CONSTRAINT task_words_pkey PRIMARY KEY (task_id);
+
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
 
@@ -690,25 +1085,33 @@ CREATE INDEX memories_words ON public.memories USING gin (to_tsvector('english':
 
 CREATE INDEX sessions_by_activity ON public.sessions USING btree (last_activity DESC, id);
 
+CREATE INDEX task_events_by_task ON public.task_events USING btree (task_id, id);
+
+CREATE INDEX task_words_words ON public.task_words USING gin (words);
+
+CREATE INDEX tasks_by_creation ON public.tasks USING btree (created DESC, id DESC);
+
 CREATE INDEX tasks_by_delivery ON public.tasks USING btree (delivery) WHERE (delivery IS NOT NULL);
 
 CREATE INDEX tasks_by_memory ON public.tasks USING btree (memory) WHERE (memory IS NOT NULL);
 
 CREATE INDEX tasks_by_session ON public.tasks USING btree (session_id);
 
-CREATE INDEX tasks_by_update ON public.tasks USING btree (updated DESC, id);
+CREATE INDEX tasks_claimable ON public.tasks USING btree (agent_name, priority DESC, created, id) WHERE ((status = 'pending'::text) AND (waiting_for = 0) AND (not_before IS NULL));
 
-CREATE INDEX tasks_claimable ON public.tasks USING btree (agent_name, priority DESC, created, id) WHERE (status = 'pending'::text);
-
-CREATE INDEX tasks_held ON public.tasks USING btree (agent_name) WHERE (status = ANY (ARRAY['claimed'::text, 'running'::text]));
+CREATE INDEX tasks_dependents ON public.tasks USING gin (depends_on) WHERE (waiting_for > 0);
 
 CREATE INDEX tasks_leases ON public.tasks USING btree (lease_until) WHERE (status = ANY (ARRAY['claimed'::text, 'running'::text]));
 
-CREATE INDEX tasks_words ON public.tasks USING gin (to_tsvector('english'::regconfig, ((title || ' '::text) || (input_data)::text)));
+CREATE INDEX tasks_scheduled ON public.tasks USING btree (not_before) WHERE ((status = 'pending'::text) AND (not_before IS NOT NULL));
+
+CREATE UNIQUE INDEX tasks_slots ON public.tasks USING btree (agent_name, slot) WHERE (slot IS NOT NULL);
 
 CREATE INDEX turns_by_delivery ON public.turns USING btree (delivery) WHERE (delivery IS NOT NULL);
 
 CREATE INDEX turns_words ON public.turns USING gin (to_tsvector('english'::regconfig, text));
+
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.keep_task_events();
 
 CREATE TRIGGER count_deleted AFTER DELETE ON public.artifacts REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_session_rows('artifact_count');
 
@@ -717,6 +1120,8 @@ CREATE TRIGGER count_deleted AFTER DELETE ON public.conversation_chunks REFERENC
 CREATE TRIGGER count_deleted AFTER DELETE ON public.memories REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_session_rows('memory_count');
 
 CREATE TRIGGER count_deleted AFTER DELETE ON public.tasks REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_session_rows('task_count');
+
+CREATE TRIGGER count_dependencies BEFORE INSERT ON public.tasks FOR EACH ROW WHEN ((new.depends_on <> '{}'::text[])) EXECUTE FUNCTION public.count_dependencies();
 
 CREATE TRIGGER count_inserted AFTER INSERT ON public.artifacts REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_session_rows('artifact_count');
 
@@ -734,9 +1139,21 @@ CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.memories FOR EAC
 
 CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.tasks FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.move_session_count('task_count');
 
+CREATE TRIGGER forget_events AFTER DELETE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.forget_task_events();
+
 CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE OF status ON public.sessions FOR EACH ROW EXECUTE FUNCTION public.keep_session_times();
 
 CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_times();
+
+CREATE TRIGGER keep_words AFTER INSERT OR UPDATE OF title, input_data ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_words();
+
+CREATE TRIGGER record_insert AFTER INSERT ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.record_task_move();
+
+CREATE TRIGGER record_move AFTER UPDATE ON public.tasks FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION public.record_task_move();
+
+CREATE TRIGGER recount_dependencies BEFORE UPDATE OF depends_on ON public.tasks FOR EACH ROW WHEN ((new.depends_on IS DISTINCT FROM old.depends_on)) EXECUTE FUNCTION public.count_dependencies();
+
+CREATE TRIGGER wake_freed AFTER UPDATE OF waiting_for ON public.tasks FOR EACH ROW WHEN (((old.waiting_for > 0) AND (new.waiting_for = 0) AND (new.status = 'pending'::text))) EXECUTE FUNCTION public.wake_freed_task();
 
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts_delivery_fkey FOREIGN KEY (delivery) REFERENCES public.deliveries(id) ON DELETE SET NULL;
@@ -770,6 +1187,9 @@ ALTER TABLE ONLY public.memories
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_turn_fkey FOREIGN KEY (turn) REFERENCES public.turns(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.task_words
+    ADD CONSTRAINT task_words_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id) ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_agent_name_fkey FOREIGN KEY (agent_name) REFERENCES public.agents(name) ON UPDATE CASCADE;

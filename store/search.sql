@@ -22,11 +22,9 @@ WITH asked AS (
      WHERE 'memories' = ANY (%(kinds)s) AND m.review <> 'rejected'
        AND to_tsvector('english', m.content::text) @@ asked.words
     UNION ALL
-    SELECT 'tasks', t.id, t.session_id, t.title, to_tsvector('english', t.title || ' ' || t.input_data::text),
-           t.agent_name, t.task_type, NULL, t.created
-      FROM tasks t, asked
-     WHERE 'tasks' = ANY (%(kinds)s)
-       AND to_tsvector('english', t.title || ' ' || t.input_data::text) @@ asked.words
+    SELECT 'tasks', t.id, t.session_id, t.title, w.words, t.agent_name, t.task_type, NULL, t.created
+      FROM asked, task_words w JOIN tasks t ON t.id = w.task_id
+     WHERE 'tasks' = ANY (%(kinds)s) AND w.words @@ asked.words
     UNION ALL
     SELECT 'artifacts', a.id, a.session_id, a.name || E'\n' || a.content, to_tsvector('english', a.content), NULL,
            a.type, NULL, a.created

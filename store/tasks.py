@@ -146,6 +146,11 @@ def get(conn: Connection, task_id: str) -> Row | None:
     return one_row(conn, SQL["get"], {"id": task_id})
 
 
+def events(conn: Connection, task_id: str) -> list[Row]:
+    """Every move of the task, first to last: at, actor, from_status, to_status, attempts, reason."""
+    return all_rows(conn, SQL["events"], {"id": task_id})
+
+
 def listing(
     conn: Connection,
     *,
@@ -155,7 +160,7 @@ def listing(
     before: str | None,
     limit: int,
 ) -> list[Row]:
-    """Latest change first; `before` is the id of the last row of the page before."""
+    """Newest first; `before` is the id of the last row of the page before."""
     parameters = {
         "status": status,
         "agent_name": agent_name,

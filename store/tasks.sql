@@ -60,5 +60,8 @@ SELECT t.id, t.title, t.session_id, t.agent_name, t.task_type, t.status, t.prior
  WHERE (%(status)s::text IS NULL OR t.status = %(status)s)
    AND (%(agent_name)s::text IS NULL OR t.agent_name = %(agent_name)s)
    AND (%(session_id)s::text IS NULL OR t.session_id = %(session_id)s)
-   AND (%(before)s::text IS NULL OR (t.updated, t.id) < (SELECT updated, id FROM tasks WHERE id = %(before)s))
- ORDER BY t.updated DESC, t.id DESC LIMIT %(limit)s
+   AND (%(before)s::text IS NULL OR (t.created, t.id) < (SELECT created, id FROM tasks WHERE id = %(before)s))
+ ORDER BY t.created DESC, t.id DESC LIMIT %(limit)s
+
+-- name: events
+SELECT at, actor, from_status, to_status, attempts, reason FROM task_events WHERE task_id = %(id)s ORDER BY id

@@ -129,7 +129,7 @@ CREATE TABLE agents (
     name           text PRIMARY KEY CHECK (name <> '' AND length(name) <= 100),
     type           text NOT NULL DEFAULT 'cli',
     command        text,
-    max_concurrent integer NOT NULL DEFAULT 4 CHECK (max_concurrent >= 0),
+    max_concurrent integer DEFAULT 4 CHECK (max_concurrent BETWEEN 0 AND 1000),
     capabilities   jsonb NOT NULL DEFAULT '[]',
     status         text NOT NULL DEFAULT 'available' CHECK (status IN ('available', 'busy', 'offline', 'error')),
     current_tasks  integer NOT NULL DEFAULT 0 CHECK (current_tasks >= 0),
@@ -138,6 +138,8 @@ CREATE TABLE agents (
     created        timestamptz NOT NULL DEFAULT now(),
     updated        timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON COLUMN agents.max_concurrent IS 'tasks it may hold at a time; NULL is no limit';
+COMMENT ON COLUMN agents.status IS 'as of the last sweep; the view agent_overview derives it afresh';
 INSERT INTO agents (name, type, command, capabilities) VALUES
     ('claude_code', 'cli', 'claude', '["code", "test", "docs", "review", "refactor"]'),
     ('codex',       'cli', 'codex',  '["code", "test", "refactor"]'),
@@ -148,7 +150,8 @@ CREATE TABLE tasks (
     id              text PRIMARY KEY DEFAULT 'task_' || left(replace(gen_random_uuid()::text, '-', ''), 12)
                     CHECK (id <> '' AND length(id) <= 200),
     session_id      text REFERENCES sessions ON DELETE CASCADE,
-    agent_name      text NOT NULL REFERENCES agents ON UPDATE CASCADE,
+    agent_name      text REFERENCES agents ON UPDATE CASCADE,
+    capabilities    jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(capabilities) = 'array'),
     task_type       text NOT NULL DEFAULT 'general',
     title           text NOT NULL DEFAULT '',
     status          text NOT NULL DEFAULT 'pending'
@@ -166,18 +169,24 @@ CREATE TABLE tasks (
     error_message   text,
     claim_token     uuid,
     lease_until     timestamptz,
-    completed_token uuid,
+    last_token      uuid,
+    slot            integer,
     attempts        integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     max_attempts    integer NOT NULL DEFAULT 3 CHECK (max_attempts >= 1),
     not_before      timestamptz,
     depends_on      text[] NOT NULL DEFAULT '{}' CHECK (id <> ALL (depends_on)),
+    waiting_for     integer NOT NULL DEFAULT 0 CHECK (waiting_for >= 0),
+    acceptance      jsonb CHECK (jsonb_typeof(acceptance) = 'object'),
     question        text,
     progress        real CHECK (progress BETWEEN 0 AND 1),
     progress_note   text,
+    progressed_at   timestamptz,
     memory          bigint REFERENCES memories ON DELETE SET NULL,
     delivery        text REFERENCES deliveries ON DELETE SET NULL,
     created         timestamptz NOT NULL DEFAULT now(),
     updated         timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT a_task_is_for_an_agent_or_a_capability CHECK (agent_name IS NOT NULL OR capabilities <> '[]'),
+    CONSTRAINT only_a_held_task_has_a_slot CHECK (slot IS NULL OR status IN ('claimed', 'running')),
     -- A state and its columns imply one another in both directions.
     CONSTRAINT a_held_task_has_a_token CHECK ((status IN ('claimed', 'running')) = (claim_token IS NOT NULL)),
     CONSTRAINT a_held_task_has_a_lease CHECK ((status IN ('claimed', 'running')) = (lease_until IS NOT NULL)),
@@ -191,14 +200,44 @@ CREATE TABLE tasks (
 COMMENT ON COLUMN tasks.priority IS 'higher is claimed first; 50 is ordinary';
 COMMENT ON COLUMN tasks.completed IS 'when the task ended: completed, failed or cancelled';
 COMMENT ON COLUMN tasks.attempts IS 'tries that ended without success';
-CREATE INDEX tasks_claimable ON tasks (agent_name, priority DESC, created, id) WHERE status = 'pending';
+COMMENT ON COLUMN tasks.waiting_for IS 'how many of depends_on are not completed; kept by a trigger';
+COMMENT ON COLUMN tasks.not_before IS 'not claimable until then; the first look after it sets it to NULL';
+COMMENT ON COLUMN tasks.last_token IS 'the token of the last claim, by which its holder may ask how it ended';
+COMMENT ON COLUMN tasks.slot IS 'which of the agent''s max_concurrent places the claim takes';
+COMMENT ON COLUMN tasks.acceptance IS
+    'what a completion has to bring: {"artifact_types": ["report"], "exit_code": 0, "output_matches": "regular expression"}';
+-- Every move of a task writes a new row version with an entry in each index that is not partial: these are few on
+-- purpose, and none is over text.
+CREATE INDEX tasks_claimable ON tasks (agent_name, priority DESC, created, id)
+    WHERE status = 'pending' AND waiting_for = 0 AND not_before IS NULL;
+CREATE INDEX tasks_scheduled ON tasks (not_before) WHERE status = 'pending' AND not_before IS NOT NULL;
 CREATE INDEX tasks_leases ON tasks (lease_until) WHERE status IN ('claimed', 'running');
-CREATE INDEX tasks_held ON tasks (agent_name) WHERE status IN ('claimed', 'running');
+CREATE UNIQUE INDEX tasks_slots ON tasks (agent_name, slot) WHERE slot IS NOT NULL;
+CREATE INDEX tasks_dependents ON tasks USING gin (depends_on) WHERE waiting_for > 0;
 CREATE INDEX tasks_by_session ON tasks (session_id);
-CREATE INDEX tasks_by_update ON tasks (updated DESC, id);
+CREATE INDEX tasks_by_creation ON tasks (created DESC, id DESC);
 CREATE INDEX tasks_by_memory ON tasks (memory) WHERE memory IS NOT NULL;
 CREATE INDEX tasks_by_delivery ON tasks (delivery) WHERE delivery IS NOT NULL;
-CREATE INDEX tasks_words ON tasks USING gin (to_tsvector('english', title || ' ' || input_data::text));
+
+-- The words of a task, beside it, so that a claim does not have to index them again.
+CREATE TABLE task_words (
+    task_id text PRIMARY KEY REFERENCES tasks ON UPDATE CASCADE ON DELETE CASCADE,
+    words   tsvector NOT NULL
+);
+CREATE INDEX task_words_words ON task_words USING gin (words);
+
+-- Every move of every task: who, when, from, to, why. Rows are added and never changed.
+CREATE TABLE task_events (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    task_id     text NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor       text NOT NULL,
+    from_status text,
+    to_status   text NOT NULL,
+    attempts    integer NOT NULL,
+    reason      text
+);
+CREATE INDEX task_events_by_task ON task_events (task_id, id);
 
 -- convert_to() is only STABLE, since a conversion could be replaced; to UTF-8 from a UTF-8 database it is fixed.
 CREATE FUNCTION convert_to_utf8(content text) RETURNS bytea
@@ -237,7 +276,24 @@ SELECT id, title, participants, context, status, created, last_activity,
 CREATE VIEW task_queue AS
 SELECT t.id, t.title, t.agent_name, t.task_type, t.status, t.priority, t.session_id, s.title AS session_title,
        t.claimed_by, t.lease_until, t.attempts, t.max_attempts, t.not_before, t.depends_on, t.question,
-       t.input_data, t.created, t.updated
+       t.input_data, t.created, t.updated, t.capabilities, t.progress, t.progress_note,
+       CASE WHEN t.status IN ('claimed', 'running')
+            THEN clock_timestamp() - COALESCE(t.progressed_at, t.claimed_at) END AS without_progress_for,
+       CASE WHEN t.waiting_for > 0
+            THEN ARRAY(SELECT d.id FROM tasks d WHERE d.id = ANY (t.depends_on) AND d.status <> 'completed') END AS blocked_by,
+       t.waiting_for > 0 AND EXISTS (SELECT FROM tasks d WHERE d.id = ANY (t.depends_on)
+                                        AND d.status IN ('failed', 'cancelled')) AS blocked_for_good
   FROM tasks t LEFT JOIN sessions s ON s.id = t.session_id
  WHERE t.status NOT IN ('completed', 'failed', 'cancelled')
  ORDER BY t.priority DESC, t.created, t.id;
+
+CREATE VIEW agent_overview AS
+SELECT a.name, a.type, a.command, a.max_concurrent, a.capabilities, a.last_heartbeat, a.metadata, a.created, a.updated,
+       CASE WHEN a.status = 'error' THEN 'error'
+            WHEN a.type = 'unknown' OR a.status = 'offline' OR a.last_heartbeat < clock_timestamp() - interval '2 minutes'
+                 THEN 'offline'
+            WHEN h.held >= a.max_concurrent THEN 'busy'
+            ELSE 'available' END AS status,
+       h.held AS current_tasks
+  FROM agents a, LATERAL (SELECT count(*)::integer AS held FROM tasks t
+                           WHERE t.agent_name = a.name AND t.status IN ('claimed', 'running')) AS h;

@@ -63,7 +63,7 @@ TYPES = {
 }
 # design.md, section 3: the arguments in order; those after the slash have defaults.
 FUNCTIONS = {
-    "claim_task": "agent_name text, control_agent text / lease_seconds integer, max_tasks integer",
+    "claim_task": "agent_name text, control_agent text / lease_seconds integer, max_tasks integer, fair boolean",
     "start_task": "task_id text, claim_token uuid / process_id integer",
     "renew_task": "task_id text, claim_token uuid / lease_seconds integer, progress real, note text",
     "complete_task": "task_id text, claim_token uuid / output_data jsonb, artifacts text[]",
@@ -72,7 +72,7 @@ FUNCTIONS = {
     "ask_task": "task_id text, claim_token uuid, question text /",
     "answer_task": "task_id text, answer text, person text /",
     "approve_task": "task_id text, person text /",
-    "cancel_task": "task_id text / reason text",
+    "cancel_task": "task_id text / reason text, person text",
     "expire_claims": "/",
 }
 CHUNK_SEARCH = """
@@ -363,7 +363,6 @@ INCONSISTENT = {
     "a failed task without its time": "UPDATE tasks SET status = 'failed'",
     "a cancelled task without its time": "UPDATE tasks SET status = 'cancelled'",
     "a task that asks nothing": "UPDATE tasks SET status = 'needs_input'",
-    "a task that waits for itself": "UPDATE tasks SET depends_on = ARRAY[id]",
     "a task without a try": "UPDATE tasks SET max_attempts = 0",
     "a task that is more than done": "UPDATE tasks SET progress = 1.1",
     "an agent in no known status": "UPDATE agents SET status = 'asleep'",

@@ -310,7 +310,7 @@ def test_no_kind_at_all_finds_nothing(conn: Connection) -> None:
         ("turns", "turns_words"),
         ("chunks", "conversation_chunks_words"),
         ("memories", "memories_words"),
-        ("tasks", "tasks_words"),
+        ("tasks", "task_words_words"),
         ("artifacts", "artifacts_words"),
     ],
 )

@@ -23,7 +23,7 @@ from domain.errors import (
 from domain.task import TASK_STATES
 from ops.embedded import Servers
 from store import tasks
-from store.database import Connection, Row, connect
+from store.database import Connection, Row, connect, our_errors
 from tests.conftest import with_database
 
 ME, OTHER = "control_agent_1", "control_agent_2"
@@ -185,6 +185,7 @@ ALLOWED = {
     ("needs_input", "answer"): "pending",
     ("needs_input", "cancel"): "cancelled",
     ("completed", "complete"): "completed",  # a repeat by who completed it
+    ("cancelled", "renew"): "cancelled",  # so a holder learns of it
 }
 
 
@@ -487,9 +488,9 @@ def test_a_task_waits_until_all_that_it_depends_on_is_completed(conn: Connection
     assert claimed(conn) == ["report"]
 
 
-def test_a_task_that_depends_on_one_nobody_knows_waits(conn: Connection) -> None:
-    add(conn, depends_on=["not-yet-there"])
-    assert claimed(conn) == []
+def test_a_task_that_depends_on_one_nobody_knows_is_refused(conn: Connection) -> None:
+    with pytest.raises(InvalidRequest, match="does not exist"), our_errors():
+        add(conn, depends_on=["not-yet-there"])
 
 
 def test_an_agent_is_given_its_own_tasks_only(conn: Connection) -> None:
