@@ -38,7 +38,7 @@ def row(
     meets: Callable[[float, float], bool] = AT_MOST,
     reference: float | None = None,
 ) -> Row:
-    ratio = value / reference if reference else None
+    ratio = round(value / reference, 2) if reference else None
     ok = None if goal is None else meets(value, goal)
     return {"name": name, "value": round(value, 3), "unit": unit, "reference": reference, "ratio": ratio,
             "goal": goal, "ok": ok}  # fmt: skip

@@ -11,12 +11,14 @@ from ops.output import show_items
 
 @app.command()
 def bench(
-    what: Annotated[Literal["pipeline", "all"], typer.Argument(help="What to measure.")] = "all",
+    what: Annotated[Literal["pipeline", "claim", "all"], typer.Argument(help="What to measure.")] = "all",
     as_json: AsJson = False,
 ) -> None:
     """Measure the service on this machine, on a fresh folder."""
     from ops.bench import pipeline
+    from ops.bench_claim import claim
 
-    rows = pipeline(Settings.from_env())
-    columns = ["name", "value", "unit", "goal", "ok"]
+    settings = Settings.from_env()
+    rows = [*(pipeline(settings) if what != "claim" else []), *(claim(settings) if what != "pipeline" else [])]
+    columns = ["name", "value", "unit", "reference", "ratio", "goal", "ok"]
     show_items(rows, columns, as_json=as_json, empty="")

@@ -1,6 +1,7 @@
 """Tasks: created from what was said, claimed by one agent at a time, moved only by the functions of the database."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from domain.task import TaskDraft
-from store.database import Connection, Row, all_rows, one_row, run
+from store.database import Connection, Row, all_rows, one_row, our_errors, run
 from store.statements import statements
 
 SQL = statements("tasks")
@@ -61,6 +62,32 @@ def claim(
         "max_tasks": max_tasks,
     }
     return all_rows(conn, SQL["claim_task"], parameters)
+
+
+def wait_for_work(conn: Connection, agent_name: str, *, timeout_seconds: float, poll_seconds: float = 2.0) -> bool:
+    """Waits until there may be a task for the agent, and answers whether there was one within the time.
+
+    Woken by NOTIFY, and looks by itself every `poll_seconds` all the same: behind a proxy that pools transactions
+    LISTEN is accepted and hears nothing. The connection has to be in autocommit.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    with our_errors():
+        conn.execute(SQL["listen"])
+        try:
+            while not is_claimable(conn, agent_name):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return False
+                for _ in conn.notifies(timeout=min(poll_seconds, remaining), stop_after=1):
+                    break
+            return True
+        finally:
+            conn.execute(SQL["unlisten"])
+
+
+def is_claimable(conn: Connection, agent_name: str) -> bool:
+    row = one_row(conn, SQL["is_claimable"], {"agent_name": agent_name})
+    return bool(row and row["claimable"])
 
 
 def moved(conn: Connection, move: str, **parameters: Any) -> Row:

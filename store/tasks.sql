@@ -18,6 +18,15 @@ ON CONFLICT DO NOTHING
 -- name: claim_task
 SELECT * FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer)
 
+-- name: is_claimable
+SELECT EXISTS (SELECT FROM agents a, queue_of(a.name, a.capabilities) WHERE a.name = %(agent_name)s) AS claimable
+
+-- name: listen
+LISTEN ai_webhook_tasks
+
+-- name: unlisten
+UNLISTEN ai_webhook_tasks
+
 -- name: start_task
 SELECT * FROM start_task(%(task_id)s, %(claim_token)s, %(process_id)s::integer)
 

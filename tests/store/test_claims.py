@@ -314,3 +314,29 @@ def test_who_waits_for_work_is_woken(conn: Connection, listener: "psycopg.Connec
     assert woken(listener) == [AGENT]  # b is free now
     add(conn, "c", agent_name=None, capabilities=["code"])
     assert woken(listener) == ["*"]
+
+
+@pytest.mark.parametrize("hears", [True, False], ids=["by NOTIFY", "by looking, where LISTEN hears nothing"])
+def test_waiting_ends_when_work_comes(conn: Connection, database_url: str, hears: bool) -> None:
+    found: list[bool] = []
+    listening = threading.Event()
+
+    def wait() -> None:
+        with connect(database_url) as mine:
+            if not hears:
+                mine.notifies = lambda timeout, stop_after: (listening.set(), iter(()))[1]  # type: ignore[method-assign, assignment]
+            else:
+                listening.set()
+            found.append(tasks.wait_for_work(mine, AGENT, timeout_seconds=30, poll_seconds=20 if hears else 0.01))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert listening.wait(10)
+    add(conn, "a")
+    waiting.join(10)
+    assert found == [True]
+
+
+def test_waiting_ends_without_work_when_the_time_is_up(conn: Connection) -> None:
+    add(conn, "later", not_before="2999-01-01T00:00:00Z")
+    assert tasks.wait_for_work(conn, AGENT, timeout_seconds=0.05) is False
