@@ -25,6 +25,7 @@ Span = tuple[int, int]
 
 # The language of the patterns ---------------------------------------------------------------------------------
 
+# No group is possessive ("(…)*+"): Python before 3.11.5 lets such a group match what it should not, or not at all.
 # Patterns are regular expressions with three shorthands: "(a|b)" does not capture, "<name>" stands for the part of
 # that name, and "@word" or "@(words|words)" marks words of which a sentence must hold one for the pattern to match.
 _PARTS = {
@@ -43,12 +44,12 @@ _PARTS = {
         r"(list|view|board|manager|queue|bar|page|tracker|runner|table|feature|system|type|model|service|app|button"
         r"|screen|tracking|management|scheduler)s?"
     ),
-    "now": r"( (just|now|also|already|finally|both|all|really|basically|definitely|actually|then|still))*+",
+    "now": r"( (just|now|also|already|finally|both|all|really|basically|definitely|actually|then|still))*",
     "we": r"(i|we)('?ve| have|'d)?<now>",
     "we are": r"(i'?m|i am|we're|we are)<now>",
     "we will": r"(i'll|we'll|i will|we will)<now>",
-    "we would": r"(i|we)('d| would)?( (really|much|definitely|always|generally|personally|usually))*+",
-    "must": r"('ve)?('ll)? @(got to|gotta|have to|need to|must)( also| really| still)*+",
+    "we would": r"(i|we)('d| would)?( (really|much|definitely|always|generally|personally|usually))*",
+    "must": r"('ve)?('ll)? @(got to|gotta|have to|need to|must)( also| really| still)*",
     "jotting": r"(add|create|make|log|open|put|remind|take|set|note|write (this|that) down|assign|give)",
     "number": r"(\d[\d,.]*|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|fifty|a hundred)",
     "nice": r"(cool|nice|great|awesome|good|neat|useful|helpful|fun|interesting|amazing|handy|lovely|sweet)",
@@ -143,7 +144,7 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _PARTS |= {
     "and": r"(and|but|then|plus|also|so|okay|anyway|oh|um|uh)\b,?\s+",
     "command": (
-        r"(((can|could|would) you |please |also )*+"
+        r"(((can|could|would) you |please |also )*"
         r"((add|create|make|log|open|put|take) (an?|another|one more) ([\w-]+ ){0,2}?(<item>|@note)\b"
         r"|@remind me\b|(have|ask|tell|get) <agent>\b)|(@action item|@todo|to @do):)"
     ),
@@ -152,12 +153,12 @@ _PARTS |= {
         r"|i need to|i have to|the risk is|i'?m worried|i prefer|i'd rather|note that|remember to|i wonder )"
     ),
 }
-_JOINT = _pattern(r"([,;—]|\n|\s(?=(and|but|then|plus|also)\s))\s*+(<and>){0,4}+(?=<command>)")
+_JOINT = _pattern(r"([,;—]|\n|\s(?=(and|but|then|plus|also)\s))\s*+(<and>){0,4}(?=<command>)")
 _JOINT_WORDS = (
     *("item", "task", "todo", "to do", "to-do", "ticket", "remind", "follow", "note"),
     *("claude", "codex", "gemini", "research"),
 )
-_RUN_ON_JOINT = _pattern(r"\s(<and>){1,4}+(?=<statement>)")
+_RUN_ON_JOINT = _pattern(r"\s(<and>){1,4}(?=<statement>)")
 _RUN_ON_CHARS = 60
 _ONE_MORE = _pattern(r"\b(and|also|plus|but)\b")
 _SUBORDINATE = _pattern(r"\s*((so|and|but) )?(if|since|when|because|after|before|as|once|while|until|for|in|on|at)\b")
@@ -362,7 +363,7 @@ action_item
   0.95 rest  (add|put) (to|on) (<list>|the @list)
   0.95 back  (add|log|make|put|save|set|turn) (this|that|it)( down)?( into| as)? an? <item>
   0.95 rest  @(remind me|remind us)
-             ( (again|later|please|tomorrow|tonight|today|(next|on|this) \w+|in the \w+|in \w+ \w+))*+ (to|about|that)
+             ( (again|later|please|tomorrow|tonight|today|(next|on|this) \w+|in the \w+|in \w+ \w+))* (to|about|that)
   0.90 rest  ^((the|my|another) )?@action items?(?! (are|was|were|from|in|list|that)\b)
   0.95 rest  ^@todo
   0.90 rest  (?<!\bi )(?<!\byou )(?<!\bwe )(?<!\bthey )@(remember to)
@@ -422,9 +423,9 @@ decision
   0.70 rest  (?<!that )(?<!what )(we'll|we will|we're (going to|gonna)|we are going to) (just )?(?=@use \w)
 action_item
   0.70 request  @(can you|could you|would you|will you)
-             ( (please|also|just|maybe|quickly|go ahead and|then|perhaps|try to|help me))*+ (?=<work>)
+             ( (please|also|just|maybe|quickly|go ahead and|then|perhaps|try to|help me))* (?=<work>)
   0.65 request  ^@please (also |go ahead and )?(?=<work>)
-  0.70 rest  <agent>,? (should|can|could|needs to|has to|will|please)( (you|also|please|then))*+ (?=<work>)
+  0.70 rest  <agent>,? (should|can|could|needs to|has to|will|please)( (you|also|please|then))* (?=<work>)
   0.75 rest  (the |my |our )?@(next step|next steps) (is|are|would be)( to)?
   0.70 rest  we<must>(?! <state>)(?= \w)
   0.65 rest  i<must>(?! <state>)(?= \w)
@@ -434,20 +435,20 @@ action_item
   0.45 rest  @(somebody|someone) (really )?(should|needs to|has to|ought to)( probably| really)?
 idea
   0.80 rest  @(what if) (?!.{1,60}\b(breaks?|fails?|crash(es)?|goes down|leaks?|times out|stops? working)\b)
-             (((instead|maybe) )?(we|i)( (just|also|maybe|instead|actually|could))*+)?
+             (((instead|maybe) )?(we|i)( (just|also|maybe|instead|actually|could))*)?
   0.75 rest  @(how about) (?!(you|that|it|this|now|him|her|them)\b)((if )?(we|i) )?(just |maybe )?
   0.60 rest  @(what about) (?=\w+ing\b|an? )
-  0.60 rest  @(maybe we|perhaps we)('d)? (can|could|should|might|ought to)( (also|just|even|then))*+(?! (be|not|have)\b)
+  0.60 rest  @(maybe we|perhaps we)('d)? (can|could|should|might|ought to)( (also|just|even|then))*(?! (be|not|have)\b)
   0.60 rest  the @idea (here )?(is|was|would be)( (that|to))?
   0.70 rest  @(it would|that would|this would|it'd|that'd|wouldn't it|it might|it could)<now>( probably)? be
              ( (so|really|pretty|super|very))? <nice>( if( (i|we|you)('d)?( (could|had|can))?)?| to)
   0.65 rest  (one|another|the other|an) @(option|approach|alternative) (is|would be|could be|might be)( to| that)?
   0.60 rest  @(why don't we|why not)(?= \w+ \w+)
   0.60 rest  i('m| am| was|'ve been| have been)<now> @(thinking about|thinking of) (?=\w+ing\b)
-  0.60 rest  i('m| am| was|'ve been| have been)<now> @thinking ((that|maybe) )*+(we|i|you)('d)? (could|should|can|might)
-             ( (also|just))*+
+  0.60 rest  i('m| am| was|'ve been| have been)<now> @thinking ((that|maybe) )*(we|i|you)('d)? (could|should|can|might)
+             ( (also|just))*
   0.50 rest  (^|[,;:.—] ?|\b(and|but|or|guess|think|then|maybe) )@(we could|we should)
-             ( (also|just|even|always|probably|then|maybe))*+
+             ( (also|just|even|always|probably|then|maybe))*
              (?! (be|have|hear|see|tell|not|feel|know|barely|only|never)\b)(?= \w)
 risk
   0.55 whole (might|could|may) ((just|easily|totally|also) )?(@(break|fail|crash|leak|backfire)|go @wrong)
@@ -652,7 +653,7 @@ _NAME = (
 )
 _OWNER = _pattern(
     rf"^(?P<does>{_NAME}) (will|is going to|needs to|has to|should)\b|\b(item|task|to-?do) for (?P<given>{_NAME})\b"
-    r"|\b((can|could|would|will) (?P<asked>you)|(?P<you>you) to)\b(?!( please| also)*+ <jotting>\b)"
+    r"|\b((can|could|would|will) (?P<asked>you)|(?P<you>you) to)\b(?!( please| also)* <jotting>\b)"
     r"|\b(?P<me>i)('ll|'m going to|'m gonna|'ve got to| will| have to| need to| must| gotta)\b"
 )
 _NAMES_AGENT = _Clue(
