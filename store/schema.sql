@@ -427,6 +427,11 @@ DECLARE
     place integer;
     found integer[] := '{}';
 BEGIN
+    -- After the limit was lowered the agent may hold places above it, which count like the others.
+    most := LEAST(most, places - (SELECT count(*) FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot IS NOT NULL));
+    IF most < 1 THEN
+        RETURN found;
+    END IF;
     FOR place IN SELECT g FROM generate_series(1, places) AS g
                   WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot = g) LOOP
         IF pg_try_advisory_xact_lock(hashtext(wanted_agent), place)
@@ -541,6 +546,20 @@ BEGIN
       USING OLD.session_id, NEW.session_id;
     RETURN NULL;
 END $_$;
+
+CREATE FUNCTION public.place_held_tasks() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- An agent that had no limit gets one: what it holds already takes places, from the first free one above all others.
+BEGIN
+    UPDATE tasks t SET slot = h.slot
+      FROM (SELECT u.id, row_number() OVER (ORDER BY u.claimed_at, u.id)
+                         + COALESCE((SELECT max(o.slot) FROM tasks o WHERE o.agent_name = NEW.name), 0) AS slot
+              FROM tasks u
+             WHERE u.agent_name = NEW.name AND u.status IN ('claimed', 'running') AND u.slot IS NULL) AS h
+     WHERE t.id = h.id;
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION public.queue_of(wanted_agent text, can jsonb) RETURNS TABLE(id text)
     LANGUAGE sql STABLE
@@ -1146,6 +1165,8 @@ CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE OF status ON public.sessions F
 CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_times();
 
 CREATE TRIGGER keep_words AFTER INSERT OR UPDATE OF title, input_data ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_words();
+
+CREATE TRIGGER place_held AFTER UPDATE OF max_concurrent ON public.agents FOR EACH ROW WHEN (((old.max_concurrent IS NULL) AND (new.max_concurrent IS NOT NULL))) EXECUTE FUNCTION public.place_held_tasks();
 
 CREATE TRIGGER record_insert AFTER INSERT ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.record_task_move();
 

@@ -76,6 +76,11 @@ DECLARE
     place integer;
     found integer[] := '{}';
 BEGIN
+    -- After the limit was lowered the agent may hold places above it, which count like the others.
+    most := LEAST(most, places - (SELECT count(*) FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot IS NOT NULL));
+    IF most < 1 THEN
+        RETURN found;
+    END IF;
     FOR place IN SELECT g FROM generate_series(1, places) AS g
                   WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot = g) LOOP
         IF pg_try_advisory_xact_lock(hashtext(wanted_agent), place)
@@ -449,3 +454,17 @@ CREATE FUNCTION refresh_agents() RETURNS void LANGUAGE sql AS $$
      WHERE o.name = a.name AND (a.status, a.current_tasks) IS DISTINCT FROM (o.status, o.current_tasks)
        AND a.status <> 'error'
 $$;
+
+CREATE FUNCTION place_held_tasks() RETURNS trigger LANGUAGE plpgsql AS $$
+-- An agent that had no limit gets one: what it holds already takes places, from the first free one above all others.
+BEGIN
+    UPDATE tasks t SET slot = h.slot
+      FROM (SELECT u.id, row_number() OVER (ORDER BY u.claimed_at, u.id)
+                         + COALESCE((SELECT max(o.slot) FROM tasks o WHERE o.agent_name = NEW.name), 0) AS slot
+              FROM tasks u
+             WHERE u.agent_name = NEW.name AND u.status IN ('claimed', 'running') AND u.slot IS NULL) AS h
+     WHERE t.id = h.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER place_held AFTER UPDATE OF max_concurrent ON agents FOR EACH ROW
+    WHEN (OLD.max_concurrent IS NULL AND NEW.max_concurrent IS NOT NULL) EXECUTE FUNCTION place_held_tasks();
