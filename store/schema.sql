@@ -2,6 +2,38 @@
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 
+CREATE FUNCTION public.task_is_whole(id text, agent_name text, capabilities jsonb, status text, claimed_by text, claimed_at timestamp with time zone, claim_token uuid, lease_until timestamp with time zone, slot integer, started timestamp with time zone, completed timestamp with time zone, question text, attempts integer, max_attempts integer, depends_on text[], waiting_for integer, acceptance jsonb, progress real) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+DECLARE
+    held    boolean := status IN ('claimed', 'running');
+    ended   boolean := status IN ('completed', 'failed', 'cancelled');
+    problem text := CASE
+        WHEN NOT (held OR ended OR status IN ('proposed', 'pending', 'needs_input')) THEN 'tasks_status_check'
+        WHEN held <> (claim_token IS NOT NULL) THEN 'a_held_task_has_a_token'
+        WHEN held <> (lease_until IS NOT NULL) THEN 'a_held_task_has_a_lease'
+        WHEN held AND num_nulls(claimed_by, claimed_at) > 0 THEN 'a_held_task_has_a_holder'
+        WHEN status = 'running' AND started IS NULL THEN 'a_running_task_has_started'
+        WHEN ended <> (completed IS NOT NULL) THEN 'an_ended_task_has_its_time'
+        WHEN (status = 'needs_input') <> (question IS NOT NULL) THEN 'an_asking_task_has_its_question'
+        WHEN slot IS NOT NULL AND NOT held THEN 'only_a_held_task_has_a_slot'
+        WHEN agent_name IS NULL AND capabilities = '[]' THEN 'a_task_is_for_an_agent_or_a_capability'
+        WHEN jsonb_typeof(capabilities) <> 'array' THEN 'tasks_capabilities_check'
+        WHEN id = '' OR length(id) > 200 THEN 'tasks_id_check'
+        WHEN attempts < 0 THEN 'tasks_attempts_check'
+        WHEN max_attempts < 1 THEN 'tasks_max_attempts_check'
+        WHEN waiting_for < 0 THEN 'tasks_waiting_for_check'
+        WHEN id = ANY (depends_on) THEN 'a_task_does_not_depend_on_itself'
+        WHEN jsonb_typeof(acceptance) <> 'object' THEN 'tasks_acceptance_check'
+        WHEN NOT progress BETWEEN 0 AND 1 THEN 'tasks_progress_check'
+    END;
+BEGIN
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'A task is refused: it breaks %.', problem USING ERRCODE = 'check_violation', CONSTRAINT = problem;
+    END IF;
+    RETURN true;
+END $$;
+
 CREATE TABLE public.tasks (
     id text DEFAULT ('task_'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
     session_id text,
@@ -38,23 +70,7 @@ CREATE TABLE public.tasks (
     delivery text,
     created timestamp with time zone DEFAULT now() NOT NULL,
     updated timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT a_held_task_has_a_holder CHECK (((status <> ALL (ARRAY['claimed'::text, 'running'::text])) OR (num_nulls(claimed_by, claimed_at) = 0))),
-    CONSTRAINT a_held_task_has_a_lease CHECK (((status = ANY (ARRAY['claimed'::text, 'running'::text])) = (lease_until IS NOT NULL))),
-    CONSTRAINT a_held_task_has_a_token CHECK (((status = ANY (ARRAY['claimed'::text, 'running'::text])) = (claim_token IS NOT NULL))),
-    CONSTRAINT a_running_task_has_started CHECK (((status <> 'running'::text) OR (started IS NOT NULL))),
-    CONSTRAINT a_task_is_for_an_agent_or_a_capability CHECK (((agent_name IS NOT NULL) OR (capabilities <> '[]'::jsonb))),
-    CONSTRAINT an_asking_task_has_its_question CHECK (((status = 'needs_input'::text) = (question IS NOT NULL))),
-    CONSTRAINT an_ended_task_has_its_time CHECK (((status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (completed IS NOT NULL))),
-    CONSTRAINT only_a_held_task_has_a_slot CHECK (((slot IS NULL) OR (status = ANY (ARRAY['claimed'::text, 'running'::text])))),
-    CONSTRAINT tasks_acceptance_check CHECK ((jsonb_typeof(acceptance) = 'object'::text)),
-    CONSTRAINT tasks_attempts_check CHECK ((attempts >= 0)),
-    CONSTRAINT tasks_capabilities_check CHECK ((jsonb_typeof(capabilities) = 'array'::text)),
-    CONSTRAINT tasks_check CHECK ((id <> ALL (depends_on))),
-    CONSTRAINT tasks_id_check CHECK (((id <> ''::text) AND (length(id) <= 200))),
-    CONSTRAINT tasks_max_attempts_check CHECK ((max_attempts >= 1)),
-    CONSTRAINT tasks_progress_check CHECK (((progress >= (0)::double precision) AND (progress <= (1)::double precision))),
-    CONSTRAINT tasks_status_check CHECK ((status = ANY (ARRAY['proposed'::text, 'pending'::text, 'claimed'::text, 'running'::text, 'needs_input'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
-    CONSTRAINT tasks_waiting_for_check CHECK ((waiting_for >= 0))
+    CONSTRAINT a_task_is_whole CHECK (public.task_is_whole(id, agent_name, capabilities, status, claimed_by, claimed_at, claim_token, lease_until, slot, started, completed, question, attempts, max_attempts, depends_on, waiting_for, acceptance, progress))
 );
 
 COMMENT ON COLUMN public.tasks.priority IS 'higher is claimed first; 50 is ordinary';
@@ -80,13 +96,15 @@ CREATE FUNCTION public.answer_task(task_id text, answer text, person text) RETUR
 #variable_conflict use_column
 DECLARE
     task tasks;
+    said text;
 BEGIN
-    PERFORM say_mover(person, answer);
+    said := say_actor(person, answer);
     UPDATE tasks t SET status = 'pending', input_data = jsonb_set(t.input_data, '{answers}',
            COALESCE(t.input_data -> 'answers', '[]') || jsonb_build_object(
                'question', t.question, 'answer', answer, 'person', person, 'answered_at', now()))
      WHERE t.id = task_id AND t.status = 'needs_input'
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         PERFORM refuse_move(task_id, NULL, 'answered');
     END IF;
@@ -99,11 +117,13 @@ CREATE FUNCTION public.approve_task(task_id text, person text) RETURNS public.ta
 #variable_conflict use_column
 DECLARE
     task tasks;
+    said text;
 BEGIN
-    PERFORM say_mover(person, 'approved');
+    said := say_actor(person, 'approved');
     UPDATE tasks t SET status = 'pending', input_data = t.input_data || jsonb_build_object('approved_by', person)
      WHERE t.id = task_id AND t.status = 'proposed'
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         PERFORM refuse_move(task_id, NULL, 'approved');
     END IF;
@@ -117,14 +137,16 @@ CREATE FUNCTION public.ask_task(task_id text, claim_token uuid, question text) R
 #variable_conflict use_column
 DECLARE
     task tasks;
+    said text;
 BEGIN
     IF ask_task.question IS NULL OR btrim(ask_task.question) = '' THEN
         RAISE EXCEPTION 'The question is empty.' USING ERRCODE = 'AW006';
     END IF;
-    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id), ask_task.question);
+    said := say_actor(':holder', ask_task.question);
     UPDATE tasks t SET status = 'needs_input', question = ask_task.question
      WHERE t.id = task_id AND t.claim_token = ask_task.claim_token AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         PERFORM refuse_claim(task_id, ask_task.claim_token, 'parked with a question');
     END IF;
@@ -138,11 +160,13 @@ CREATE FUNCTION public.cancel_task(task_id text, reason text DEFAULT NULL::text,
 #variable_conflict use_column
 DECLARE
     task tasks;
+    said text;
 BEGIN
-    PERFORM say_mover(person, reason);
+    said := say_actor(person, reason);
     UPDATE tasks t SET status = 'cancelled', error_message = reason
      WHERE t.id = task_id AND t.status NOT IN ('completed', 'failed', 'cancelled')
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         PERFORM refuse_move(task_id, NULL, 'cancelled');
     END IF;
@@ -173,16 +197,14 @@ CREATE FUNCTION public.claim_task(agent_name text, control_agent text, lease_sec
 -- for a task that somebody took and committed in between, or is moving right now, the next in the queue is tried.
 #variable_conflict use_column
 DECLARE
-    moment    timestamptz := clock_timestamp();  -- a variable, since an index cannot be searched by a volatile function
-    lease     interval := check_lease(lease_seconds);
-    agent     record;
-    queue     refcursor;
-    wanted    integer := max_tasks;
-    slots     integer[];
-    ids       text[];
-    tried     text[] := '{}';
-    candidate text;
-    taken     integer;
+    moment timestamptz := clock_timestamp();  -- a variable, since an index cannot be searched by a volatile function
+    lease  interval := check_lease(lease_seconds);
+    agent  record;
+    wanted integer := max_tasks;
+    slots  integer[];
+    ids    text[];
+    tried  text[] := '{}';
+    given  integer;
 BEGIN
     IF max_tasks IS NULL OR max_tasks NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'max_tasks is 1 to 1000, not %.', max_tasks USING ERRCODE = 'AW006';
@@ -191,15 +213,13 @@ BEGIN
     END IF;
     SELECT a.max_concurrent AS places, a.capabilities AS can,
            EXISTS (SELECT FROM tasks t WHERE t.status IN ('claimed', 'running') AND t.lease_until <= moment)
-           OR EXISTS (SELECT FROM tasks t WHERE t.status = 'pending' AND t.not_before <= moment) AS overdue,
-           set_config('ai_webhook.actor', control_agent, true), set_config('ai_webhook.reason', '', true)
+           OR EXISTS (SELECT FROM tasks t WHERE t.status = 'pending' AND t.not_before <= moment) AS overdue
       INTO agent FROM agents a WHERE a.name = claim_task.agent_name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'There is no agent %.', claim_task.agent_name USING ERRCODE = 'AW004';
     END IF;
     IF agent.overdue THEN
         PERFORM expire_claims();
-        PERFORM say_mover(control_agent);
     END IF;
     IF agent.places IS NOT NULL THEN
         slots := free_slots(claim_task.agent_name, agent.places, wanted);
@@ -211,38 +231,37 @@ BEGIN
     END IF;
     WHILE wanted > 0 LOOP
         IF fair THEN
-            OPEN queue FOR SELECT id FROM fair_queue(claim_task.agent_name, agent.can);
+            ids := ARRAY(SELECT q.id FROM fair_queue(claim_task.agent_name, agent.can) AS q
+                          WHERE q.id <> ALL (tried) AND pg_try_advisory_xact_lock(4827031, hashtext(q.id)) LIMIT wanted);
         ELSE
-            OPEN queue FOR SELECT id FROM queue_of(claim_task.agent_name, agent.can);
+            ids := ARRAY(SELECT q.id FROM queue_of(claim_task.agent_name, agent.can) AS q
+                          WHERE q.id <> ALL (tried) AND pg_try_advisory_xact_lock(4827031, hashtext(q.id)) LIMIT wanted);
         END IF;
-        ids := '{}';
-        LOOP
-            FETCH queue INTO candidate;
-            EXIT WHEN NOT FOUND;
-            IF NOT candidate = ANY (tried) AND pg_try_advisory_xact_lock(4827031, hashtext(candidate)) THEN
-                ids := ids || candidate;
-                EXIT WHEN cardinality(ids) = wanted;
-            END IF;
-        END LOOP;
-        CLOSE queue;
         EXIT WHEN ids = '{}';
-        tried := tried || ids;
         RETURN QUERY
         WITH taken AS (
             UPDATE tasks t SET status = 'claimed', agent_name = claim_task.agent_name, claimed_by = control_agent,
-                   claimed_at = moment, claim_token = gen_random_uuid(), lease_until = clock_timestamp() + lease,
+                   claimed_at = moment, updated = moment, lease_until = clock_timestamp() + lease,
+                   claim_token = new.token, last_token = new.token,
                    slot = slots[array_position(ids, t.id)], progress = NULL, progress_note = NULL, progressed_at = NULL
-             WHERE t.id IN (SELECT f.id FROM tasks f WHERE f.id = ANY (ids) AND f.status = 'pending'
-                               FOR UPDATE SKIP LOCKED)
-            RETURNING t.*
+              FROM (SELECT f.id, gen_random_uuid() AS token FROM tasks f
+                     WHERE f.id = ANY (ids) AND f.status = 'pending' FOR UPDATE SKIP LOCKED) AS new
+             WHERE t.id = new.id
+            RETURNING t.id, t.session_id, t.task_type, t.title, t.priority, t.input_data, t.claim_token, t.lease_until,
+                      t.attempts, t.memory
+        ), recorded AS (
+            INSERT INTO task_events (task_id, actor, from_status, to_status, attempts)
+            SELECT t.id, control_agent, 'pending', 'claimed', t.attempts FROM taken t
         )
         SELECT t.id, t.session_id, t.task_type, t.title, t.priority, t.input_data, t.claim_token, t.lease_until,
                t.attempts + 1, s.title, m.quote
           FROM taken t LEFT JOIN sessions s ON s.id = t.session_id LEFT JOIN memories m ON m.id = t.memory
          ORDER BY array_position(ids, t.id);
-        GET DIAGNOSTICS taken = ROW_COUNT;
-        wanted := wanted - taken;
-        IF wanted > 0 AND slots IS NOT NULL THEN
+        GET DIAGNOSTICS given = ROW_COUNT;
+        wanted := wanted - given;
+        EXIT WHEN wanted = 0;
+        tried := tried || ids;
+        IF slots IS NOT NULL THEN
             slots := ARRAY(SELECT free.slot FROM unnest(slots) AS free (slot) WHERE NOT EXISTS (
                 SELECT FROM tasks t WHERE t.agent_name = claim_task.agent_name AND t.slot = free.slot));
         END IF;
@@ -259,11 +278,12 @@ CREATE FUNCTION public.complete_task(task_id text, claim_token uuid, output_data
 DECLARE
     task  tasks;
     unmet text;
+    said  text;
 BEGIN
     IF octet_length(output_data::text) > 1048576 THEN
         RAISE EXCEPTION 'The output is longer than 1 MiB; leave it as an artifact.' USING ERRCODE = 'AW006';
     END IF;
-    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id));
+    said := say_actor(':holder');
     UPDATE tasks t SET status = 'completed', output_data = complete_task.output_data,
            artifacts = COALESCE(complete_task.artifacts, '{}'), error_message = NULL,
            started = COALESCE(t.started, t.claimed_at)
@@ -271,6 +291,7 @@ BEGIN
        AND (t.acceptance IS NULL
             OR unmet_acceptance(t.acceptance, complete_task.output_data, complete_task.artifacts) IS NULL)
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         SELECT * INTO task FROM tasks t
          WHERE t.id = task_id AND t.last_token = complete_task.claim_token AND t.status = 'completed';
@@ -339,15 +360,17 @@ CREATE FUNCTION public.deregister_agent(agent_name text) RETURNS integer
 -- Takes the agent offline and returns what it holds to the queue, without a try spent. Answers how many.
 DECLARE
     returned integer;
+    said     text;
 BEGIN
     UPDATE agents a SET status = 'offline', updated = clock_timestamp() WHERE a.name = agent_name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'There is no agent %.', agent_name USING ERRCODE = 'AW004';
     END IF;
-    PERFORM say_mover(agent_name, 'the agent was deregistered');
+    said := say_actor(agent_name, 'the agent was deregistered');
     UPDATE tasks t SET status = 'pending'
      WHERE t.agent_name = deregister_agent.agent_name AND t.status IN ('claimed', 'running');
     GET DIAGNOSTICS returned = ROW_COUNT;
+    said := say_actor(NULL);
     RETURN returned;
 END $$;
 
@@ -359,8 +382,9 @@ CREATE FUNCTION public.expire_claims() RETURNS integer
 DECLARE
     moment       timestamptz := clock_timestamp();
     lapsed_count integer;
+    said         text;
 BEGIN
-    PERFORM say_mover('lease', 'the lease lapsed');
+    said := say_actor('lease', 'the lease lapsed');
     WITH lapsed AS (
         SELECT id FROM tasks WHERE status IN ('claimed', 'running') AND lease_until <= moment
          ORDER BY lease_until FOR UPDATE SKIP LOCKED
@@ -371,6 +395,7 @@ BEGIN
                            || to_char(lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC.'
       FROM lapsed WHERE t.id = lapsed.id;
     GET DIAGNOSTICS lapsed_count = ROW_COUNT;
+    said := say_actor(NULL);
     WITH due AS (
         SELECT id FROM tasks WHERE status = 'pending' AND not_before <= moment FOR UPDATE SKIP LOCKED
     )
@@ -384,14 +409,16 @@ CREATE FUNCTION public.fail_task(task_id text, claim_token uuid, error text, ret
 #variable_conflict use_column
 DECLARE
     task tasks;
+    said text;
 BEGIN
-    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id), error);
+    said := say_actor(':holder', error);
     UPDATE tasks t SET attempts = attempts + 1, error_message = error,
            status = CASE WHEN retry AND attempts + 1 < max_attempts THEN 'pending' ELSE 'failed' END,
            not_before = CASE WHEN retry AND attempts + 1 < max_attempts
                              THEN clock_timestamp() + retry_delay(attempts + 1) END
      WHERE t.id = task_id AND t.claim_token = fail_task.claim_token AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         PERFORM refuse_claim(task_id, fail_task.claim_token, 'failed');
     END IF;
@@ -406,7 +433,7 @@ CREATE FUNCTION public.fair_queue(wanted_agent text, can jsonb) RETURNS TABLE(id
     SELECT t.id FROM front f JOIN tasks t ON t.id = f.id
      ORDER BY (SELECT count(*) FROM tasks h
                 WHERE h.session_id = t.session_id AND h.status IN ('claimed', 'running')),
-              t.priority DESC, t.created, t.id
+              t.priority DESC, t.created, t.id OFFSET 0
 $$;
 
 CREATE FUNCTION public.forget_task_events() RETURNS trigger
@@ -499,12 +526,22 @@ BEGIN
     RAISE EXCEPTION 'task_events is append-only.' USING ERRCODE = 'AW002';
 END $$;
 
+CREATE FUNCTION public.keep_task_id() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- History, artifacts and other tasks know a task by its id.
+BEGIN
+    RAISE EXCEPTION 'Task % keeps its id.', OLD.id USING ERRCODE = 'AW002';
+END $$;
+
 CREATE FUNCTION public.keep_task_times() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 -- A move sets the status; what the constraints tie to the status follows here, also for plain SQL.
--- A claim cannot be made this way: only claim_task() gives a token and a lease.
 BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.status = 'claimed' AND OLD.status <> 'claimed' THEN
+        RAISE EXCEPTION 'Task % can be claimed only by claim_task().', NEW.id USING ERRCODE = 'AW002';
+    END IF;
     NEW.updated := clock_timestamp();
     IF NEW.status IN ('claimed', 'running') THEN
         NEW.last_token := NEW.claim_token;
@@ -565,7 +602,8 @@ CREATE FUNCTION public.queue_of(wanted_agent text, can jsonb) RETURNS TABLE(id t
     LANGUAGE sql STABLE
     AS $$
 -- What the agent may claim, most urgent first: tasks that name it, and tasks that name only capabilities it has.
--- Both halves read tasks_claimable in its order, so that the first rows come without reading the rest.
+-- Both halves read tasks_claimable in its order, so that the first rows come without reading the rest; OFFSET 0 keeps
+-- what the caller asks of a row from being asked before the rows are in order.
     SELECT q.id FROM (
         (SELECT t.id, t.priority, t.created FROM tasks t
           WHERE t.agent_name = wanted_agent
@@ -576,17 +614,19 @@ CREATE FUNCTION public.queue_of(wanted_agent text, can jsonb) RETURNS TABLE(id t
           WHERE t.agent_name IS NULL AND t.capabilities <@ can
             AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL
           ORDER BY t.priority DESC, t.created, t.id)
-    ) AS q ORDER BY q.priority DESC, q.created, q.id
+    ) AS q ORDER BY q.priority DESC, q.created, q.id OFFSET 0
 $$;
 
 CREATE FUNCTION public.record_task_move() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 -- Writes the move into task_events, frees what waited for a completed task, and wakes who waits for work.
--- The functions of 0003 say who moves and why; a plain UPDATE is the database user's.
+-- The functions that move tasks say who moves and why; a plain UPDATE is the database user's.
+DECLARE
+    mover text := current_setting('ai_webhook.actor', true);
 BEGIN
     INSERT INTO task_events (task_id, actor, from_status, to_status, attempts, reason)
-    VALUES (NEW.id, COALESCE(NULLIF(current_setting('ai_webhook.actor', true), ''), current_user),
+    VALUES (NEW.id, CASE mover WHEN ':holder' THEN OLD.claimed_by ELSE COALESCE(NULLIF(mover, ''), current_user) END,
             CASE TG_OP WHEN 'UPDATE' THEN OLD.status END, NEW.status, NEW.attempts,
             NULLIF(current_setting('ai_webhook.reason', true), ''));
     IF NEW.status = 'completed' THEN
@@ -652,11 +692,13 @@ CREATE FUNCTION public.release_task(task_id text, claim_token uuid) RETURNS publ
 #variable_conflict use_column
 DECLARE
     task tasks;
+    said text;
 BEGIN
-    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id), 'released');
+    said := say_actor(':holder', 'released');
     UPDATE tasks t SET status = 'pending'
      WHERE t.id = task_id AND t.claim_token = release_task.claim_token AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         PERFORM refuse_claim(task_id, release_task.claim_token, 'released');
     END IF;
@@ -696,12 +738,33 @@ CREATE FUNCTION public.retry_delay(attempts integer) RETURNS interval
     SELECT make_interval(secs => LEAST(3600, 10 * 2 ^ LEAST(attempts - 1, 12)))
 $$;
 
-CREATE FUNCTION public.say_mover(actor text, reason text DEFAULT NULL::text) RETURNS void
+CREATE FUNCTION public.retry_task(task_id text, person text) RETURNS public.tasks
+    LANGUAGE plpgsql
+    AS $$
+-- A person gives a task that failed or was cancelled all its tries again.
+#variable_conflict use_column
+DECLARE
+    task tasks;
+    said text;
+BEGIN
+    said := say_actor(person, 'retried');
+    UPDATE tasks t SET status = 'pending', attempts = 0, not_before = NULL, error_message = NULL
+     WHERE t.id = task_id AND t.status IN ('failed', 'cancelled')
+    RETURNING t.* INTO task;
+    said := say_actor(NULL);
+    IF task.id IS NULL THEN
+        PERFORM refuse_move(task_id, NULL, 'retried');
+    END IF;
+    RETURN task;
+END $$;
+
+CREATE FUNCTION public.say_actor(actor text, reason text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql
     AS $$
--- Who moves tasks in the statements that follow, and why: for task_events.
-    SELECT set_config('ai_webhook.actor', COALESCE(actor, ''), true),
-           set_config('ai_webhook.reason', COALESCE(reason, ''), true)
+-- Who moves tasks in the statements that follow, and why: for task_events. `:holder` is whoever held the task, nobody
+-- (NULL) the database user. Who says it takes it back, lest a later statement be put down to them.
+    SELECT set_config('ai_webhook.actor', COALESCE(actor, ''), true)
+        || set_config('ai_webhook.reason', COALESCE(reason, ''), true)
 $$;
 
 CREATE FUNCTION public.start_task(task_id text, claim_token uuid, process_id integer DEFAULT NULL::integer) RETURNS public.tasks
@@ -710,12 +773,14 @@ CREATE FUNCTION public.start_task(task_id text, claim_token uuid, process_id int
 #variable_conflict use_column
 DECLARE
     task tasks;
+    said text;
 BEGIN
-    PERFORM say_mover((SELECT t.claimed_by FROM tasks t WHERE t.id = task_id));
+    said := say_actor(':holder');
     UPDATE tasks t SET status = 'running', process_id = COALESCE(start_task.process_id, t.process_id)
      WHERE t.id = task_id AND t.claim_token = start_task.claim_token AND t.status = 'claimed'
        AND t.lease_until > clock_timestamp()
     RETURNING t.* INTO task;
+    said := say_actor(NULL);
     IF task.id IS NULL THEN
         PERFORM refuse_claim(task_id, start_task.claim_token, 'started');
     END IF;
@@ -1160,9 +1225,13 @@ CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.tasks FOR EACH R
 
 CREATE TRIGGER forget_events AFTER DELETE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.forget_task_events();
 
+CREATE TRIGGER keep_id BEFORE UPDATE OF id ON public.tasks FOR EACH ROW WHEN ((new.id <> old.id)) EXECUTE FUNCTION public.keep_task_id();
+
 CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE OF status ON public.sessions FOR EACH ROW EXECUTE FUNCTION public.keep_session_times();
 
-CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_times();
+CREATE TRIGGER keep_times_inserted BEFORE INSERT ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_times();
+
+CREATE TRIGGER keep_times_updated BEFORE UPDATE ON public.tasks FOR EACH ROW WHEN ((NOT (new.last_token IS DISTINCT FROM old.last_token))) EXECUTE FUNCTION public.keep_task_times();
 
 CREATE TRIGGER keep_words AFTER INSERT OR UPDATE OF title, input_data ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_words();
 
@@ -1170,7 +1239,7 @@ CREATE TRIGGER place_held AFTER UPDATE OF max_concurrent ON public.agents FOR EA
 
 CREATE TRIGGER record_insert AFTER INSERT ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.record_task_move();
 
-CREATE TRIGGER record_move AFTER UPDATE ON public.tasks FOR EACH ROW WHEN ((old.status IS DISTINCT FROM new.status)) EXECUTE FUNCTION public.record_task_move();
+CREATE TRIGGER record_move AFTER UPDATE ON public.tasks FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND (NOT (new.last_token IS DISTINCT FROM old.last_token)))) EXECUTE FUNCTION public.record_task_move();
 
 CREATE TRIGGER recount_dependencies BEFORE UPDATE OF depends_on ON public.tasks FOR EACH ROW WHEN ((new.depends_on IS DISTINCT FROM old.depends_on)) EXECUTE FUNCTION public.count_dependencies();
 

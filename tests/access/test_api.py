@@ -313,9 +313,9 @@ def fill(conn: Connection, number: int) -> None:
         [names, at],
     )
     conn.execute("UPDATE sessions SET last_activity = created")
-    conn.execute("ALTER TABLE tasks DISABLE TRIGGER keep_times")
+    conn.execute("ALTER TABLE tasks DISABLE TRIGGER keep_times_updated")
     conn.execute("UPDATE tasks SET updated = s.created FROM sessions s WHERE s.id = tasks.id")
-    conn.execute("ALTER TABLE tasks ENABLE TRIGGER keep_times")
+    conn.execute("ALTER TABLE tasks ENABLE TRIGGER keep_times_updated")
     deliveries.record(conn, [delivery("{}", received_at=instant) for instant in at])
 
 

@@ -15,11 +15,11 @@ import pytest
 from psycopg import errors as pg
 from psycopg import sql
 
-from domain.errors import AIWebhookError, DatabaseUnavailable, SettingsError
+from domain.errors import AIWebhookError, DatabaseUnavailable, InvalidMove, SettingsError
 from ops.embedded import Servers
 from ops.embedded_programs import postgres_major, postgres_programs
 from store import migrate as migrating
-from store.database import Connection, connect
+from store.database import Connection, connect, our_errors
 from store.migrate import migrate, migrations, pending
 from tests.conftest import ROOT, with_database
 
@@ -307,7 +307,6 @@ def test_a_task_ended_by_plain_sql_keeps_the_constraints(conn: Connection, state
 @pytest.mark.parametrize(
     ("status", "constraint"),
     [
-        ("claimed", "a_held_task_has_a_token"),
         ("running", "a_held_task_has_a_token"),
         ("needs_input", "an_asking_task_has_its_question"),
         ("doing", "tasks_status_check"),
@@ -316,8 +315,20 @@ def test_a_task_ended_by_plain_sql_keeps_the_constraints(conn: Connection, state
 def test_plain_sql_cannot_put_a_task_where_only_a_move_can(conn: Connection, status: str, constraint: str) -> None:
     with pytest.raises(pg.CheckViolation) as refusal:
         conn.execute("UPDATE tasks SET status = %s", [status])
-    held = "a_held_task_has_a_lease" if constraint == "a_held_task_has_a_token" else constraint
-    assert refusal.value.diag.constraint_name in (constraint, held, "a_held_task_has_a_holder")
+    assert refusal.value.diag.constraint_name == constraint
+
+
+def test_plain_sql_cannot_make_a_claim(conn: Connection) -> None:
+    with pytest.raises(InvalidMove, match="only by claim_task"), our_errors():
+        conn.execute(
+            "UPDATE tasks SET status = 'claimed', claimed_by = 'me', claimed_at = now(), claim_token = gen_random_uuid(),"
+            " lease_until = now()"
+        )
+
+
+def test_a_task_keeps_its_id(conn: Connection) -> None:
+    with pytest.raises(InvalidMove, match="keeps its id"), our_errors():
+        conn.execute("UPDATE tasks SET id = 'other'")
 
 
 HOLD = {
@@ -391,7 +402,7 @@ INCONSISTENT = {
 def test_nobody_can_store(conn: Connection, state: str) -> None:
     # The constraints alone stand guard: the triggers that would mend a statement are off.
     conn.execute("ALTER TABLE sessions DISABLE TRIGGER keep_times")
-    conn.execute("ALTER TABLE tasks DISABLE TRIGGER keep_times")
+    conn.execute("ALTER TABLE tasks DISABLE TRIGGER keep_times_inserted, DISABLE TRIGGER keep_times_updated")
     with pytest.raises(pg.CheckViolation), conn.transaction():
         conn.execute(INCONSISTENT[state])
 
