@@ -2,8 +2,10 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from domain.memory import MemoryDraft
 from domain.session import ChunkFormat, SessionDraft, Turn
@@ -27,7 +29,10 @@ def delivery_key(source: str, delivery_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A verified request. `body` is the raw bytes as they came; `event` is the kind the source gave it."""
+    """A verified request. `body` is the raw bytes as they came; `event` is the kind the source gave it.
+
+    `fetched` holds, in order, the answers to what its reader asked to be fetched (`Fetch`).
+    """
 
     source: str
     delivery_id: str
@@ -36,10 +41,32 @@ class Delivery:
     content_type: str
     body: bytes
     session_id: str | None = None  # from the URL, for bodies that cannot name their session (plain text, VTT)
+    fetched: tuple[bytes, ...] = ()
 
     @property
     def key(self) -> str:
         return delivery_key(self.source, self.delivery_id)
+
+
+# How much of its conversation a delivery tells: `part` adds turns to what is there; `live` are segments of a talk
+# that goes on, which may repeat or correct earlier ones; `whole` is the finished talk, which takes the place of them.
+Extent = Literal["part", "live", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What a reader needs to have fetched before it can read a delivery that only announces its transcript.
+
+    A URL without a host is of the source's API. Unless `headers` carry their own credentials, the token configured
+    for the source is sent: `token_header: token_prefix + token`, both empty for a URL that is signed itself.
+    """
+
+    url: str
+    method: Literal["GET", "POST"] = "GET"
+    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token_header: str = "Authorization"
+    token_prefix: str = "Bearer "
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +84,4 @@ class Reading:
     memories: tuple[MemoryDraft, ...] = ()
     tasks: tuple[TaskDraft, ...] = ()
     artifacts: tuple[ArtifactDraft, ...] = ()
+    extent: Extent = "part"

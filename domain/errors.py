@@ -10,6 +10,7 @@
     │   ├── ClaimLost  InvalidMove  AgentAtCapacity  NotAccepted
     │   └── UnknownAgent  UnknownTask
     ├── Unreadable                  an accepted delivery that says nothing we can read; it is kept
+    │   └── UnknownEvent            of a kind that its source's reader does not know
     ├── Unavailable                 our fault or a server's; the same request will do later
     │   └── QueueUnavailable  DatabaseUnavailable
     └── SettingsError               the service cannot start as it is set up
@@ -158,6 +159,13 @@ class Unreadable(AIWebhookError):
         super().__init__(message)
         self.code = code
         self.retry = retry  # True where a delivery still on its way may mend it (a session not yet created)
+
+
+class UnknownEvent(Unreadable):
+    """A delivery of a kind that its source's reader does not know. It is kept as `unknown`, listed, and replayable."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"The reader of {source} does not know this event.", code="unknown_event")
 
 
 class Unavailable(AIWebhookError):

@@ -321,8 +321,8 @@ def test_plain_sql_cannot_put_a_task_where_only_a_move_can(conn: Connection, sta
 def test_plain_sql_cannot_make_a_claim(conn: Connection) -> None:
     with pytest.raises(InvalidMove, match="only by claim_task"), our_errors():
         conn.execute(
-            "UPDATE tasks SET status = 'claimed', claimed_by = 'me', claimed_at = now(), claim_token = gen_random_uuid(),"
-            " lease_until = now()"
+            "UPDATE tasks SET status = 'claimed', claimed_by = 'me', claimed_at = now(), lease_until = now(),"
+            " claim_token = gen_random_uuid()"
         )
 
 
