@@ -4,6 +4,7 @@ Every wrong field ends in `Unreadable` with the path of the field and never its 
 left to the readers.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,14 @@ INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}")
 
 def parse_object(body: bytes) -> "Fields":
     """The JSON object in a body, without NUL characters. Raises Unreadable: invalid_utf8, invalid_json, wrong_type."""
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise Unreadable(f"The body is {kind_of(value)}; an object is expected.", code="wrong_type")
+    return Fields(value)
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value in a body, without NUL characters. Raises Unreadable: invalid_utf8, invalid_json."""
     body = body.removeprefix(BOM.encode())
     if b"\\u0000" in body:  # PostgreSQL stores no NUL in text or jsonb
         body = ESCAPE.sub(lambda escape: b"" if escape[1] == b"u0000" else escape[0], body)
@@ -36,10 +45,8 @@ def parse_object(body: bytes) -> "Fields":
     except orjson.JSONDecodeError:
         decode(body)
         raise Unreadable("The body is not valid JSON.", code="invalid_json") from None
-    if not isinstance(value, dict):
-        raise Unreadable(f"The body is {kind_of(value)}; an object is expected.", code="wrong_type")
     check_depth(value)
-    return Fields(value)
+    return value
 
 
 def parse_text(body: bytes) -> str:
@@ -57,7 +64,7 @@ def decode(body: bytes) -> str:
 
 
 def check_depth(value: Any) -> None:
-    level, depth = [value], 0
+    level, depth = [value] if isinstance(value, dict | list) else [], 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:
@@ -231,6 +238,19 @@ def session_id_of(delivery: Delivery, given: str | None = None, path: str = "ses
     if delivery.session_id and delivery.session_id.strip():
         return check_session_id(delivery.session_id.replace("\0", ""), "session in the URL")
     return f"talk-{delivery.key[:12]}"
+
+
+def session_of_source(delivery: Delivery, own_id: str | None) -> str:
+    """The session of a source that names its talks: the one in the URL, else `SOURCE-ID`, else made from the delivery.
+
+    The source is part of it, since two sources may count their talks alike. An id that is none of ours is digested.
+    """
+    if own_id is None or (delivery.session_id and delivery.session_id.strip()):
+        return session_id_of(delivery)
+    named = f"{delivery.source}-{own_id.strip()}"
+    if is_identifier(named):
+        return named
+    return f"{delivery.source}-{hashlib.sha256(own_id.encode()).hexdigest()[:12]}"
 
 
 def format_of(fields: Fields) -> ChunkFormat:
