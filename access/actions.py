@@ -118,9 +118,15 @@ def without_token(task: Row) -> Row:
 
 
 def claim_task(
-    conn: Connection, *, agent_name: str, control_agent: str, lease_seconds: int = 300, max_tasks: int = 1
+    conn: Connection,
+    *,
+    agent_name: str,
+    control_agent: str,
+    lease_seconds: int = 300,
+    max_tasks: int = 1,
+    fair: bool = False,
 ) -> dict[str, Any]:
-    claims = tasks.claim(conn, agent_name, control_agent, lease_seconds=lease_seconds, max_tasks=max_tasks)
+    claims = tasks.claim(conn, agent_name, control_agent, lease_seconds=lease_seconds, max_tasks=max_tasks, fair=fair)
     return {"items": claims, "next": None}
 
 
@@ -172,6 +178,10 @@ def cancel_task(conn: Connection, task_id: str, *, reason: str | None = None) ->
     return without_token(tasks.cancel(conn, task_id, reason=reason))
 
 
+def retry_task(conn: Connection, task_id: str, *, person: str) -> Row:
+    return without_token(tasks.retry(conn, task_id, person=person))
+
+
 TASK_MOVES: dict[str, Callable[..., Row]] = {
     "start": start_task,
     "renew": renew_task,
@@ -182,6 +192,7 @@ TASK_MOVES: dict[str, Callable[..., Row]] = {
     "answer": answer_task,
     "approve": approve_task,
     "cancel": cancel_task,
+    "retry": retry_task,
 }
 
 
@@ -210,6 +221,43 @@ def get_artifact(conn: Connection, artifact: str) -> Row:
 
 def list_agents(conn: Connection) -> dict[str, Any]:
     return {"items": agents.listing(conn), "next": None}
+
+
+def register_agent(
+    conn: Connection,
+    name: str,
+    *,
+    type: str = "cli",
+    command: str | None = None,
+    max_concurrent: int | None = 4,
+    capabilities: Sequence[str] = (),
+    metadata: dict[str, Any] | None = None,
+) -> Row:
+    """Makes an agent known, or says anew what it is; counts as a heartbeat."""
+    agents.register(
+        conn,
+        name,
+        type=type,
+        command=command,
+        max_concurrent=max_concurrent,
+        capabilities=capabilities,
+        metadata=metadata,
+    )
+    return get_agent(conn, name)
+
+
+def heartbeat_agent(conn: Connection, name: str) -> Row:
+    agents.heartbeat(conn, name)
+    return get_agent(conn, name)
+
+
+def deregister_agent(conn: Connection, name: str) -> dict[str, Any]:
+    """Takes an agent offline; `returned` is how many tasks went back to the queue."""
+    return {"name": name, "returned": agents.deregister(conn, name)}
+
+
+def get_agent(conn: Connection, name: str) -> Row:
+    return found(agents.get(conn, name), "agent")
 
 
 def list_deliveries(

@@ -42,6 +42,7 @@ class Claim(Body):
     control_agent: Name
     lease_seconds: int = 300
     max_tasks: int = 1
+    fair: bool = False
 
 
 class Held(Body):
@@ -81,8 +82,20 @@ class Approve(Body):
     person: Name
 
 
+class Retry(Body):
+    person: Name
+
+
 class Cancel(Body):
     reason: Text | None = None
+
+
+class Registration(Body):
+    type: Name = "cli"
+    command: Text | None = None
+    max_concurrent: Annotated[int, Field(ge=0, le=1000)] | None = 4
+    capabilities: list[Name] = []
+    metadata: dict[str, JsonValue] = {}
 
 
 class NewArtifact(Body):
@@ -106,6 +119,7 @@ MOVE_BODIES: dict[str, type[Body]] = {
     "answer": Answer,
     "approve": Approve,
     "cancel": Cancel,
+    "retry": Retry,
 }
 
 
@@ -132,6 +146,16 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
         route("/artifacts", create_artifact, "POST"),
         route("/artifacts/{id:path}", lambda conn, r, _: actions.get_artifact(conn, r.path_params["id"])),
         route("/agents", lambda conn, r, _: actions.list_agents(conn)),
+        route("/agents/{name}", lambda conn, r, _: actions.get_agent(conn, r.path_params["name"])),
+        route("/agents/{name}", register_agent, "PUT"),
+        route(
+            "/agents/{name}/heartbeat", lambda conn, r, _: actions.heartbeat_agent(conn, r.path_params["name"]), "POST"
+        ),
+        route(
+            "/agents/{name}/deregister",
+            lambda conn, r, _: actions.deregister_agent(conn, r.path_params["name"]),
+            "POST",
+        ),
         route("/deliveries", list_deliveries),
         route("/deliveries/count", lambda conn, r, _: actions.count_deliveries(conn)),
         route("/deliveries/{id}", lambda conn, r, _: actions.get_delivery(conn, r.path_params["id"])),
@@ -274,6 +298,10 @@ def create_artifact(conn: Connection, request: Request, body: bytes) -> Any:
     assert isinstance(new, NewArtifact)
     draft = ArtifactDraft(**new.model_dump(exclude={"session_id"}))
     return actions.create_artifact(conn, session_id=new.session_id, draft=draft)
+
+
+def register_agent(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.register_agent(conn, request.path_params["name"], **dict(parsed(Registration, body)))
 
 
 def list_deliveries(conn: Connection, request: Request, body: bytes) -> Any:

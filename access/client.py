@@ -42,6 +42,10 @@ class Client:
         wanted = {name: value for name, value in body.items() if value is not None}
         return parsed(self.request("POST", "/api" + path, headers=self.api_headers, json=wanted))
 
+    def put(self, path: str, **body: Any) -> Any:
+        """PUT /api<path> with these fields. Returns the JSON."""
+        return parsed(self.request("PUT", "/api" + path, headers=self.api_headers, json=body))
+
     def deliver(self, source: str, body: bytes, headers: dict[str, str], *, session: str | None = None) -> Any:
         """Posts a delivery; returns {"status": "accepted" or "duplicate", "delivery": key}."""
         parameters = {"session": session} if session else {}

@@ -155,13 +155,19 @@ def claim_task(
     control_agent: Annotated[str, typer.Option("--as", help="Who holds the claim.")],
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 1,
     lease: Annotated[int, typer.Option("--lease", help="Seconds until the claim lapses.")] = 300,
+    fair: Annotated[bool, typer.Option("--fair", help="Sessions first of which fewer tasks are held.")] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Take the most urgent task; prints the token that every later move needs."""
     with service(data) as client:
         answer = client.post(
-            "/tasks/claim", agent_name=agent, control_agent=control_agent, lease_seconds=lease, max_tasks=limit
+            "/tasks/claim",
+            agent_name=agent,
+            control_agent=control_agent,
+            lease_seconds=lease,
+            max_tasks=limit,
+            fair=fair,
         )
     columns = ["task_id", "claim_token", "lease_until", "attempt", "title"]
     show_items(answer["items"], columns, as_json=as_json, empty=f"Nothing waits for {agent}.")
@@ -240,6 +246,18 @@ def release_task(id: str, token: Token, as_json: AsJson = False, data: Data = No
     move(id, "release", data, as_json, claim_token=token)
 
 
+@tasks.command("ask")
+def ask_task(id: str, question: str, token: Token, as_json: AsJson = False, data: Data = None) -> None:
+    """Park a claimed task until a person has answered a question."""
+    move(id, "ask", data, as_json, claim_token=token, question=question)
+
+
+@tasks.command("retry")
+def retry_task(id: str, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
+    """Give a failed or cancelled task all its tries again."""
+    move(id, "retry", data, as_json, person=person)
+
+
 @tasks.command("approve")
 def approve_task(id: str, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
     """Let agents take a proposed task."""
@@ -292,6 +310,44 @@ def list_agents(as_json: AsJson = False, data: Data = None) -> None:
         items = client.get("/agents")["items"]
     columns = ["name", "type", "status", "held", "waiting", "max_concurrent", "capabilities"]
     show_items(items, columns, as_json=as_json, empty="No agent is registered.")
+
+
+@agents.command("register")
+def register_agent(
+    name: str,
+    type: Annotated[str, typer.Option("--type", help="What kind of agent it is.")] = "cli",
+    command: Annotated[str | None, typer.Option("--command", help="The program that does its work.")] = None,
+    max_concurrent: Annotated[int, typer.Option("--max", min=0, max=1000, help="Tasks it may hold at a time.")] = 4,
+    can: Annotated[list[str] | None, typer.Option("--can", help="A capability; may be repeated.")] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make an agent known, or say anew what it is."""
+    with service(data) as client:
+        agent = client.put(
+            f"/agents/{segment(name)}",
+            type=type,
+            command=command,
+            max_concurrent=max_concurrent,
+            capabilities=can or [],
+        )
+    say_json(agent) if as_json else say(f"{agent['name']} is {agent['status']}.")
+
+
+@agents.command("heartbeat")
+def heartbeat_agent(name: str, as_json: AsJson = False, data: Data = None) -> None:
+    """Say that an agent is alive."""
+    with service(data) as client:
+        agent = client.post(f"/agents/{segment(name)}/heartbeat")
+    say_json(agent) if as_json else say(f"{agent['name']} is {agent['status']}.")
+
+
+@agents.command("deregister")
+def deregister_agent(name: str, as_json: AsJson = False, data: Data = None) -> None:
+    """Take an agent offline; what it holds goes back to the queue."""
+    with service(data) as client:
+        answer = client.post(f"/agents/{segment(name)}/deregister")
+    say_json(answer) if as_json else say(f"{name} is offline; {answer['returned']} tasks went back to the queue.")
 
 
 @deliveries.command("list")

@@ -16,6 +16,10 @@ def listing(conn: Connection) -> list[Row]:
     return all_rows(conn, SQL["listing"])
 
 
+def get(conn: Connection, name: str) -> Row | None:
+    return one_row(conn, SQL["get"], {"name": name})
+
+
 def register(
     conn: Connection,
     name: str,

@@ -49,10 +49,17 @@ def made_id(origin: str) -> str:
 
 
 def claim(
-    conn: Connection, agent_name: str, control_agent: str, *, lease_seconds: int = 300, max_tasks: int = 1
+    conn: Connection,
+    agent_name: str,
+    control_agent: str,
+    *,
+    lease_seconds: int = 300,
+    max_tasks: int = 1,
+    fair: bool = False,
 ) -> list[Row]:
     """The claims given, most urgent first; an empty list when there is nothing to do.
 
+    `fair` puts tasks of sessions first of which fewer are held.
     Raises UnknownAgent, AgentAtCapacity, or InvalidRequest for a lease or number out of range.
     """
     parameters = {
@@ -60,6 +67,7 @@ def claim(
         "control_agent": control_agent,
         "lease_seconds": lease_seconds,
         "max_tasks": max_tasks,
+        "fair": fair,
     }
     return all_rows(conn, SQL["claim_task"], parameters)
 
@@ -161,6 +169,11 @@ def approve(conn: Connection, task_id: str, *, person: str) -> Row:
 
 def cancel(conn: Connection, task_id: str, *, reason: str | None = None) -> Row:
     return moved(conn, "cancel_task", task_id=task_id, reason=reason)
+
+
+def retry(conn: Connection, task_id: str, *, person: str) -> Row:
+    """Gives a task that failed or was cancelled all its tries again."""
+    return moved(conn, "retry_task", task_id=task_id, person=person)
 
 
 def expire_claims(conn: Connection) -> int:

@@ -16,7 +16,7 @@ SELECT d.id, %(session_id)s, d.agent_name, d.task_type, d.title, d.status, d.pri
 ON CONFLICT DO NOTHING
 
 -- name: claim_task
-SELECT * FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer)
+SELECT * FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer, %(fair)s)
 
 -- name: is_claimable
 SELECT EXISTS (SELECT FROM agents a, queue_of(a.name, a.capabilities) WHERE a.name = %(agent_name)s) AS claimable
@@ -53,6 +53,9 @@ SELECT * FROM approve_task(%(task_id)s, %(person)s)
 
 -- name: cancel_task
 SELECT * FROM cancel_task(%(task_id)s, %(reason)s)
+
+-- name: retry_task
+SELECT * FROM retry_task(%(task_id)s, %(person)s)
 
 -- name: expire_claims
 SELECT expire_claims() AS expired

@@ -150,7 +150,7 @@ def routes(settings: Settings) -> list[tuple[str, str]]:
     """(method, path) of every route, with ids that stand for none."""
     with open_pool("postgresql://nowhere", "test", 1) as pool:
         found = [route for route in api_routes(settings, pool) if isinstance(route, Route)]
-    examples = {"{id:path}": "x", "{id}": "0" * 32, "{move}": "start"}
+    examples = {"{id:path}": "x", "{id}": "0" * 32, "{move}": "start", "{name}": "hal_9000"}
     return [
         (method, re.sub(r"\{[^}]*\}", lambda hole: examples[hole[0]], route.path))
         for route in found
@@ -636,6 +636,63 @@ def test_a_person_approves_and_cancels(api: Api, conn: Connection, walk: dict[st
     assert api.refused("POST", "/tasks/look-up/approve", json={"person": "Alice"}) == (409, "invalid_move")
     assert api.post("/tasks/look-up/cancel")["status"] == "cancelled"
     assert api.refused("POST", "/tasks/look-up/cancel", json={}) == (409, "invalid_move")
+
+
+def test_a_person_has_a_failed_task_tried_again(api: Api, walk: dict[str, Any]) -> None:
+    (claim,) = api.post("/tasks/claim", **CLAIM)["items"]
+    api.post("/tasks/look-up/fail", claim_token=claim["claim_token"], error="No such API.", retry=False)
+    again = api.post("/tasks/look-up/retry", person="Alice")
+    assert (again["status"], again["attempts"], again["error_message"]) == ("pending", 0, None)
+    assert api.refused("POST", "/tasks/look-up/retry", json={"person": "Alice"}) == (409, "invalid_move")
+    last = api.get("/tasks/look-up")["events"][-1]
+    assert (last["actor"], last["from_status"], last["reason"]) == ("Alice", "failed", "retried")
+
+
+def test_a_fair_claim_is_asked_for_by_name(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    conn.execute("INSERT INTO sessions (id) VALUES ('other')")
+    conn.execute(
+        "INSERT INTO tasks (id, session_id, agent_name, priority) VALUES ('second', 'walk', 'claude_code', 60),"
+        " ('first', 'walk', 'claude_code', 70), ('elsewhere', 'other', 'claude_code', 1)"
+    )
+    taken = [api.post("/tasks/claim", **CLAIM, fair=fair)["items"][0]["task_id"] for fair in (False, True, False)]
+    assert taken == ["first", "elsewhere", "second"]
+
+
+def test_an_agent_registers_lives_and_leaves(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    mine = {"type": "script", "capabilities": ["review"], "max_concurrent": None, "metadata": {"host": "desk"}}
+    response = api.ask("PUT", "/agents/reviewer", json=mine)
+    assert response.status_code == 200, response.text
+    assert {name: response.json()[name] for name in mine} == mine
+    assert response.json()["status"] == "available"
+    conn.execute("UPDATE agents SET last_heartbeat = now() - interval '1 hour' WHERE name = 'reviewer'")
+    assert api.get("/agents/reviewer")["status"] == "offline"
+    assert api.post("/agents/reviewer/heartbeat")["status"] == "available"
+    conn.execute("INSERT INTO tasks (id, capabilities) VALUES ('read-it', '[\"review\"]')")
+    api.post("/tasks/claim", agent_name="reviewer", control_agent="me")
+    assert api.get("/agents/reviewer")["held"] == 1
+    assert api.post("/agents/reviewer/deregister") == {"name": "reviewer", "returned": 1}
+    assert api.get("/tasks/read-it")["status"] == "pending"
+    assert api.get("/agents/reviewer")["status"] == "offline"
+    conn.execute("DELETE FROM agents WHERE name = 'reviewer'")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "answer"),
+    [
+        ("GET", "/agents/hal_9000", None, (404, "not_found")),
+        ("POST", "/agents/hal_9000/heartbeat", {}, (404, "unknown_agent")),
+        ("POST", "/agents/hal_9000/deregister", {}, (404, "unknown_agent")),
+        ("PUT", "/agents/hal_9000", {"max_concurrent": -1}, (422, "invalid_request")),
+        ("PUT", "/agents/hal_9000", {"max_concurrent": 1001}, (422, "invalid_request")),
+        ("PUT", "/agents/hal_9000", {"capabilities": "all"}, (422, "invalid_request")),
+        ("PUT", f"/agents/{'x' * 101}", {}, (422, "invalid_request")),
+        ("PUT", "/agents/a%00b", {}, (422, "invalid_request")),
+    ],
+)
+def test_an_agent_that_cannot_be_is_refused(
+    api: Api, method: str, path: str, body: Any, answer: tuple[int, str]
+) -> None:
+    assert api.refused(method, path, json=body) == answer
 
 
 def test_every_refused_move_has_its_own_code(api: Api, conn: Connection, walk: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from store.database import connect
 from tests.conftest import ROOT
 from tests.journeys.stack import Up, environment, running_up
 from tests.journeys.test_plugs_pulled import leftovers
@@ -80,6 +81,29 @@ def test_what_was_sent_is_found_and_claimed_and_finished(up: Up, sent: dict[str,
     lost = command("tasks", "complete", claim["task_id"], "--token", "00000000-0000-0000-0000-000000000000", up=up)
     assert lost.returncode == 1
     assert "claim" in lost.stderr
+
+
+def test_an_agent_asks_a_person_and_is_answered(up: Up) -> None:
+    said(up, "agents", "register", "reviewer", "--can", "review")
+    with connect(up.database_url()) as conn:
+        conn.execute("""INSERT INTO tasks (id, capabilities) VALUES ('read-it', '["review"]')""")
+    (claim,) = told(up, "tasks", "claim", "reviewer", "--as", "me", "--fair")
+    said(up, "tasks", "ask", "read-it", "Which part?", "--token", claim["claim_token"])
+    assert told(up, "tasks", "show", "read-it")["question"] == "Which part?"
+    assert said(up, "tasks", "answer", "read-it", "All of it") == "read-it is pending.\n"
+    (claim,) = told(up, "tasks", "claim", "reviewer", "--as", "me")
+    assert claim["input_data"]["answers"][0]["answer"] == "All of it"
+    assert said(up, "agents", "deregister", "reviewer").startswith("reviewer is offline; 1 task")
+    said(up, "tasks", "cancel", "read-it")
+    assert said(up, "tasks", "retry", "read-it") == "read-it is pending.\n"
+    said(up, "tasks", "cancel", "read-it")
+    assert said(up, "agents", "heartbeat", "reviewer") == "reviewer is available.\n"
+
+
+def said(up: Up, *arguments: str) -> str:
+    done = command(*arguments, up=up)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_plain_output_is_aligned_and_without_colour(up: Up, sent: dict[str, Any]) -> None:
