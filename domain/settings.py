@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from domain.errors import SettingsError
 
 SOURCE_SECRET_PREFIX = "WEBHOOK_SECRET_"  # noqa: S105 - the name of a setting
+FETCH_TOKEN_PREFIX = "FETCH_TOKEN_"  # noqa: S105
+FETCH_URL_PREFIX = "FETCH_URL_"
 
 
 def setting(name: str, default: Any, description: str, **limits: Any) -> Any:
@@ -37,6 +39,16 @@ class Settings(BaseModel):
     source_secrets: Mapping[str, SecretStr] = Field(
         default_factory=dict,
         description="WEBHOOK_SECRET_<SOURCE>: the signing secret of a source; several after commas while you rotate",
+    )
+    fetch_tokens: Mapping[str, SecretStr] = Field(
+        default_factory=dict,
+        description="FETCH_TOKEN_<SOURCE>: the token by which transcripts are fetched that a source only announces",
+    )
+    fetch_urls: Mapping[str, str] = Field(
+        default_factory=dict, description="FETCH_URL_<SOURCE>: where the API of a source is, if not where it usually is"
+    )
+    max_fetch_bytes: int = setting(
+        "AI_WEBHOOK_MAX_FETCH_BYTES", 50 * 1024 * 1024, "bytes; a longer answer of an API is refused", ge=1024
     )
     url: str | None = setting(
         "AI_WEBHOOK_URL", None, "the service the command talks to; unset: the one that is up here"
@@ -82,6 +94,12 @@ class Settings(BaseModel):
         "AI_WEBHOOK_SWEEP_SECONDS", 5.0, "seconds between two looks for lost work and lapsed leases", gt=0
     )
     pool_size: int = setting("AI_WEBHOOK_POOL_SIZE", 4, "database connections of the web process at most", ge=1)
+    live_idle_seconds: int = setting(
+        "AI_WEBHOOK_LIVE_IDLE_SECONDS",
+        900,
+        "seconds without a word after which a session that is told live is completed",
+        ge=10,
+    )
     chunk_words: int = setting("AI_WEBHOOK_CHUNK_WORDS", 150, "words of a chunk at most", ge=20, le=2000)
     default_agent: str = setting("AI_WEBHOOK_DEFAULT_AGENT", "claude_code", "agent of a task that names none")
     approve_confidence: float = setting(
@@ -106,15 +124,16 @@ class Settings(BaseModel):
         known = {str(field.alias) for field in cls.model_fields.values() if field.alias}
         for name in [n for n in values if n.endswith("_FILE")]:
             target = name.removesuffix("_FILE")
-            if target in known or target.startswith(SOURCE_SECRET_PREFIX):
+            if target in known or target.startswith((SOURCE_SECRET_PREFIX, FETCH_TOKEN_PREFIX)):
                 values[target] = read_secret(name, values[name])
-        secrets = {
-            name.removeprefix(SOURCE_SECRET_PREFIX).lower(): SecretStr(value)
-            for name, value in values.items()
-            if name.startswith(SOURCE_SECRET_PREFIX) and not name.endswith("_FILE")
+        given: dict[str, Any] = {name: values[name] for name in known & values.keys()}
+        given |= {
+            "source_secrets": named_by_source(values, SOURCE_SECRET_PREFIX),
+            "fetch_tokens": named_by_source(values, FETCH_TOKEN_PREFIX),
+            "fetch_urls": named_by_source(values, FETCH_URL_PREFIX),
         }
         try:
-            return cls(**{name: values[name] for name in known & values.keys()}, source_secrets=secrets)  # type: ignore[arg-type]
+            return cls(**given)
         except ValidationError as error:
             raise SettingsError("; ".join(sentence(e) for e in error.errors(include_input=False))) from None
 
@@ -128,6 +147,15 @@ class Settings(BaseModel):
     def secrets_of(self, source: str) -> tuple[str, ...]:
         """The secrets that are valid for a source now, newest first."""
         return split_secret(self.source_secrets.get(source.replace("-", "_")))
+
+
+def named_by_source(values: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """What is set once for each source: `prefix` and the source's name, which is the key here, in lower case."""
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in values.items()
+        if name.startswith(prefix) and not name.endswith("_FILE")
+    }
 
 
 def split_secret(secret: SecretStr | None) -> tuple[str, ...]:

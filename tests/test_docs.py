@@ -12,7 +12,7 @@ import typer.main
 
 import ops.__main__  # noqa: F401 - registers the commands
 from access.api import api_routes
-from domain.settings import SOURCE_SECRET_PREFIX, Settings
+from domain.settings import FETCH_TOKEN_PREFIX, FETCH_URL_PREFIX, SOURCE_SECRET_PREFIX, Settings
 from ingest.app import webhook_routes
 from ops.cli import app
 from store.database import Pool
@@ -58,7 +58,8 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
 def test_the_example_lists_nothing_that_is_not_a_setting() -> None:
     known = {str(field.alias) for field in Settings.model_fields.values() if field.alias}
     known |= set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text("utf-8")))
-    assert {name for name in LISTED if name not in known and not name.startswith(SOURCE_SECRET_PREFIX)} == set()
+    for_a_source = (SOURCE_SECRET_PREFIX, FETCH_TOKEN_PREFIX, FETCH_URL_PREFIX)
+    assert {name for name in LISTED if name not in known and not name.startswith(for_a_source)} == set()
 
 
 def test_every_setting_is_explained_in_the_line_above() -> None:

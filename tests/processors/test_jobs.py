@@ -1,63 +1,22 @@
 """A batch from Redis to PostgreSQL: exactly once, one bad delivery alone, nothing lost."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import orjson
 import pytest
 import redis
 
 from domain import envelope
-from domain.delivery import BATCH_JOB, Delivery
+from domain.delivery import BATCH_JOB
 from domain.settings import Settings
-from ingest.enqueueing import Enqueuer, connect
 from processors import jobs
 from processors.__main__ import open_workshop
 from processors.jobs import Workshop, process_batch, sweep
 from processors.queueing import Batch, ListedJob, run_worker
 from store.database import Connection
 from tests.conftest import delivery, make_settings
-
-
-@pytest.fixture
-def shop(settings: Settings) -> Iterator[Workshop]:
-    workshop = open_workshop(settings, "worker-under-test")
-    yield workshop
-    workshop.pool.close()
-
-
-def talk(session: str, *texts: str) -> str:
-    turns = [{"speaker": "Alice", "role": "user", "text": text} for text in texts]
-    return orjson.dumps({"session": session, "turns": turns}).decode()
-
-
-def accept(settings: Settings, *deliveries: Delivery) -> list[str]:
-    """Puts deliveries into Redis as the endpoint does."""
-
-    async def enqueue() -> list[str]:
-        assert settings.redis_url
-        enqueuer = Enqueuer(
-            connect(settings.redis_url.get_secret_value()),
-            batch_deliveries=settings.batch_deliveries,
-            job_timeout_seconds=settings.job_timeout_seconds,
-        )
-        outcomes = await asyncio.gather(*(enqueuer.enqueue(d) for d in deliveries))
-        await enqueuer.close()
-        return list(outcomes)
-
-    return asyncio.run(enqueue())
-
-
-def work(shop: Workshop) -> None:
-    """A real RQ worker, until the queue is empty."""
-    run_worker(shop.queue.client, "worker-under-test", {BATCH_JOB: partial(process_batch, shop)}, burst=True)
-
-
-def states(conn: Connection) -> dict[str, int]:
-    rows = conn.execute("SELECT state, count(*) AS n FROM deliveries GROUP BY state").fetchall()
-    return {row["state"]: row["n"] for row in rows}
+from tests.processors.workshop import accept, states, talk, work
 
 
 def batches(redis_client: "redis.Redis") -> list[str]:

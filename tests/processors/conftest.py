@@ -1,0 +1,33 @@
+"""A worker's workshop on real servers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from domain.settings import Settings
+from processors import readers
+from processors.__main__ import open_workshop
+from processors.jobs import Workshop
+from tests.processors.sender_api import Api
+from tests.processors.workshop import read_acme
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Iterator[Workshop]:
+    workshop = open_workshop(settings, "worker-under-test")
+    yield workshop
+    workshop.pool.close()
+
+
+@pytest.fixture
+def acme_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes `acme` a source with a reader of its own."""
+    monkeypatch.setattr(readers, "READERS", {**readers.READERS, "acme": read_acme})
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """The API of a sender."""
+    server = Api()
+    yield server
+    server.close()
