@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from domain.memory import MemoryDraft
 from domain.session import ChunkFormat, SessionDraft, Turn
@@ -31,7 +31,8 @@ def delivery_key(source: str, delivery_id: str) -> str:
 class Delivery:
     """A verified request. `body` is the raw bytes as they came; `event` is the kind the source gave it.
 
-    `fetched` holds, in order, the answers to what its reader asked to be fetched (`Fetch`).
+    `fetched` holds, in order, the answers to what its reader asked to be fetched (`Fetch`). `readings` counts how
+    often it was processed before. `sync` is true when the sender waits for what comes of it.
     """
 
     source: str
@@ -42,6 +43,8 @@ class Delivery:
     body: bytes
     session_id: str | None = None  # from the URL, for bodies that cannot name their session (plain text, VTT)
     fetched: tuple[bytes, ...] = ()
+    readings: int = 0
+    sync: bool = False
 
     @property
     def key(self) -> str:
@@ -67,6 +70,22 @@ class Fetch:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token_header: str = "Authorization"  # noqa: S105 - the name of a header
     token_prefix: str = "Bearer "  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to what is stored. It changes nothing; its answer goes to the sender who waits for it.
+
+    command         parameters
+    query_memories  type, tags, query, limit: memories of the session, or of all when it names none
+    retrieve_memory key
+    list_sessions   status, limit
+    get_session_summary
+    """
+
+    command: str
+    session_id: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

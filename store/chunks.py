@@ -20,8 +20,12 @@ def add(
     *,
     turn_ids: Sequence[int],
     extracted: Sequence[dict[str, Any]],
+    freed: Sequence[str] = (),
 ) -> None:
-    """Adds chunks of turns just added; `extracted[i]` tells what was extracted from chunk i, titles by type."""
+    """Adds chunks of turns just added; `extracted[i]` tells what was extracted from chunk i, titles by type.
+
+    `freed` are the ids of the chunks that these stand in for.
+    """
     if not chunks:
         return
     rows = [
@@ -37,7 +41,7 @@ def add(
         }
         for chunk, items in zip(chunks, extracted, strict=True)
     ]
-    run(conn, SQL["add"], {"session_id": session_id, "delivery": delivery, "chunks": Jsonb(rows)})
+    run(conn, SQL["add"], {"session_id": session_id, "delivery": delivery, "chunks": Jsonb(rows), "freed": list(freed)})
 
 
 def listing(conn: Connection, session_id: str, *, limit: int = 1000) -> list[Row]:

@@ -1,13 +1,16 @@
 """The raw record of what was accepted: recorded once, taken, finished or failed, listed and replayed."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Literal
 
-from domain.delivery import Delivery
+from domain.delivery import Delivery, Extent
+from domain.errors import AIWebhookError
 from store.database import Connection, Row, all_rows, one_row, our_errors, run
 from store.statements import statements
 
 SQL = statements("deliveries")
+Finished = Literal["processed", "ignored", "unknown"]
 
 
 def record(conn: Connection, deliveries: Iterable[Delivery]) -> None:
@@ -32,12 +35,47 @@ def record(conn: Connection, deliveries: Iterable[Delivery]) -> None:
 
 def take(conn: Connection, ids: Sequence[str]) -> list[Delivery]:
     """Locks and returns those of these deliveries that are unfinished, oldest first. Needs a transaction."""
-    rows = all_rows(conn, SQL["take"], {"ids": list(ids)})
-    return [Delivery(**{k: v for k, v in row.items() if k not in ("id", "attempts")}) for row in rows]
+    return [delivery_of(row) for row in all_rows(conn, SQL["take"], {"ids": list(ids)})]
 
 
-def finish(conn: Connection, delivery: str, state: Literal["processed", "ignored"], session_id: str | None) -> None:
-    run(conn, SQL["finish"], {"id": delivery, "state": state, "session_id": session_id})
+def delivery_of(row: Row) -> Delivery:
+    return Delivery(**{name: value for name, value in row.items() if name != "id"} | {"fetched": tuple(row["fetched"])})
+
+
+def announcing(conn: Connection, ids: Sequence[str], sources: Iterable[str]) -> list[Delivery]:
+    """Those unfinished ones among these that come from such a source; not locked."""
+    rows = all_rows(conn, SQL["announcing"], {"ids": list(ids), "sources": list(sources)})
+    return [delivery_of(row) for row in rows]
+
+
+def telling(conn: Connection, session_id: str, source: str) -> list[Delivery]:
+    """What was processed before and tells the talk of this session and source, in the order of arrival."""
+    rows = all_rows(conn, SQL["telling"], {"session_id": session_id, "source": source})
+    return [delivery_of(row) for row in rows]
+
+
+def keep_fetched(conn: Connection, delivery: Delivery) -> None:
+    run(conn, SQL["keep_fetched"], {"id": delivery.key, "fetched": list(delivery.fetched)})
+
+
+def finish(
+    conn: Connection,
+    delivery: str,
+    state: Finished,
+    session_id: str | None = None,
+    *,
+    extent: Extent = "part",
+    error: AIWebhookError | None = None,
+) -> None:
+    parameters = {
+        "id": delivery,
+        "state": state,
+        "session_id": session_id,
+        "extent": extent,
+        "error": error.message if error else None,
+        "error_code": error.code if error else None,
+    }
+    run(conn, SQL["finish"], parameters)
 
 
 def record_failure(
@@ -61,9 +99,29 @@ def postpone(conn: Connection, ids: Sequence[str], seconds: float) -> None:
     run(conn, SQL["postpone"], {"ids": list(ids), "seconds": seconds})
 
 
-def replay(conn: Connection, ids: Sequence[str]) -> list[str]:
-    """Puts failed deliveries back to `received` with all their tries and returns the ids of those."""
-    return [r["id"] for r in all_rows(conn, SQL["replay"], {"ids": list(ids)})]
+def replay(
+    conn: Connection,
+    ids: Sequence[str] | None,
+    *,
+    states: Sequence[str] = ("failed",),
+    source: str | None = None,
+    error_code: str | None = None,
+    session_id: str | None = None,
+    since: datetime | None = None,
+) -> list[str]:
+    """Puts those of these deliveries (None: of all) that fit back to `received`, and returns their ids.
+
+    A worker's sweep finds them; what a delivery gave before is taken back when it is read again.
+    """
+    parameters = {
+        "ids": None if ids is None else list(ids),
+        "states": list(states),
+        "source": source,
+        "error_code": error_code,
+        "session_id": session_id,
+        "since": since,
+    }
+    return [r["id"] for r in all_rows(conn, SQL["replay"], parameters)]
 
 
 def get(conn: Connection, delivery: str) -> Row | None:

@@ -9,13 +9,31 @@ ON CONFLICT DO NOTHING
 -- name: take
 -- The unfinished deliveries among these, locked, in the order in which they came; those that another worker has
 -- right now are left to it.
-SELECT id, source, delivery_id, event, received_at, content_type, body, session_id, attempts
+SELECT id, source, delivery_id, event, received_at, content_type, body, session_id, fetched, readings
   FROM deliveries WHERE id = ANY (%(ids)s) AND state = 'received'
  ORDER BY received_at, id FOR UPDATE SKIP LOCKED
 
+-- name: announcing
+-- Those unfinished ones among these whose sources may only announce a transcript.
+SELECT id, source, delivery_id, event, received_at, content_type, body, session_id, fetched, readings
+  FROM deliveries WHERE id = ANY (%(ids)s) AND state = 'received' AND source = ANY (%(sources)s)
+ ORDER BY received_at, id
+
+-- name: telling
+-- What tells the talk of this session and source together, as it came.
+SELECT id, source, delivery_id, event, received_at, content_type, body, session_id, fetched, readings
+  FROM deliveries WHERE session_id = %(session_id)s AND source = %(source)s AND extent <> 'part'
+ ORDER BY received_at, id
+
+-- name: keep_fetched
+-- Who fetches has the delivery in hand for as long as the next fetch may take.
+UPDATE deliveries SET fetched = %(fetched)s, next_attempt_at = clock_timestamp() + interval '60 seconds'
+ WHERE id = %(id)s AND state = 'received'
+
 -- name: finish
 UPDATE deliveries SET state = %(state)s, processed_at = clock_timestamp(), attempts = attempts + 1,
-       session_id = COALESCE(%(session_id)s, session_id), error = NULL, error_code = NULL
+       readings = readings + (%(state)s = 'processed')::integer, extent = %(extent)s,
+       session_id = COALESCE(%(session_id)s, session_id), error = %(error)s, error_code = %(error_code)s
  WHERE id = %(id)s
 
 -- name: record_failure
@@ -39,8 +57,14 @@ UPDATE deliveries SET next_attempt_at = clock_timestamp() + make_interval(secs =
  WHERE id = ANY (%(ids)s) AND state = 'received'
 
 -- name: replay
-UPDATE deliveries SET state = 'received', attempts = 0, error = NULL, error_code = NULL, next_attempt_at = now()
- WHERE id = ANY (%(ids)s) AND state = 'failed'
+-- Puts deliveries back to be processed from the start.
+UPDATE deliveries SET state = 'received', attempts = 0, error = NULL, error_code = NULL, next_attempt_at = now(),
+       processed_at = NULL
+ WHERE (%(ids)s::text[] IS NULL OR id = ANY (%(ids)s)) AND state = ANY (%(states)s)
+   AND (%(source)s::text IS NULL OR source = %(source)s)
+   AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
+   AND (%(session_id)s::text IS NULL OR session_id = %(session_id)s)
+   AND (%(since)s::timestamptz IS NULL OR received_at >= %(since)s)
 RETURNING id
 
 -- name: get

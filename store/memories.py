@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from domain.memory import MemoryDraft
-from store.database import Connection, Row, all_rows, one_row
+from store.database import Connection, Row, all_rows, one_row, run
 from store.statements import statements
 
 SQL = statements("memories")
@@ -34,11 +34,18 @@ def content_of(draft: MemoryDraft) -> dict[str, Any]:
 
 
 def remember(
-    conn: Connection, session_id: str, delivery: str, drafts: Sequence[MemoryDraft], turn_ids: Sequence[int]
+    conn: Connection,
+    session_id: str,
+    delivery: str,
+    drafts: Sequence[MemoryDraft],
+    turn_ids: Sequence[int],
+    *,
+    replaced: Sequence[str] = (),
 ) -> list[int]:
     """Stores drafts whose `turn` counts in `turn_ids`; returns the memory's id for each draft.
 
     Drafts of one key are one memory: the first of them, unless the sender gives a later one outright.
+    `replaced` are deliveries whose readings these drafts stand in for.
     """
     if not drafts:
         return []
@@ -48,9 +55,27 @@ def remember(
         if key not in chosen or draft.extractor == "sender":
             chosen[key] = draft
     rows = [row_of(key, draft, turn_ids) for key, draft in chosen.items()]
-    parameters = {"session_id": session_id, "delivery": delivery, "memories": Jsonb(rows)}
+    parameters = {"session_id": session_id, "delivery": delivery, "memories": Jsonb(rows), "replaced": list(replaced)}
     ids = {row["key"]: row["id"] for row in all_rows(conn, SQL["remember"], parameters)}
     return [ids[key] for key in keys]
+
+
+def in_use(conn: Connection, session_id: str, deliveries: Sequence[str]) -> list[Row]:
+    """{id, key, type, title} of what was extracted from these deliveries and people or agents have touched since."""
+    return all_rows(conn, SQL["in_use"], {"session_id": session_id, "deliveries": list(deliveries)})
+
+
+def withdraw(
+    conn: Connection, session_id: str, deliveries: Sequence[str], *, kept: Sequence[int], turn_ids: Sequence[int]
+) -> None:
+    """Takes back what these deliveries gave, with its tasks, but for `kept` and what somebody has touched since.
+
+    What stays finds its words in the new turns, where they are said still.
+    """
+    parameters = {"session_id": session_id, "deliveries": list(deliveries), "kept": list(kept)}
+    run(conn, SQL["withdraw_tasks"], parameters)
+    run(conn, SQL["withdraw"], parameters)
+    run(conn, SQL["place_again"], parameters | {"turns": list(turn_ids)})
 
 
 def row_of(key: str, draft: MemoryDraft, turn_ids: Sequence[int]) -> dict[str, Any]:
@@ -73,6 +98,21 @@ def row_of(key: str, draft: MemoryDraft, turn_ids: Sequence[int]) -> dict[str, A
 
 def get(conn: Connection, memory: int) -> Row | None:
     return one_row(conn, SQL["get"], {"id": memory})
+
+
+def some(conn: Connection, ids: Sequence[int]) -> list[Row]:
+    """These memories, in this order."""
+    return all_rows(conn, SQL["some"], {"ids": list(ids)})
+
+
+def by_key(conn: Connection, session_id: str, key: str) -> Row | None:
+    return one_row(conn, SQL["by_key"], {"session_id": session_id, "key": key})
+
+
+def query(conn: Connection, session_id: str | None, *, type: str | None, tags: Sequence[str], limit: int) -> list[Row]:
+    """What a voice assistant asks for: newest first, of a session or of all; with any of these tags."""
+    parameters = {"session_id": session_id, "type": type, "tags": list(tags), "limit": limit}
+    return all_rows(conn, SQL["query"], parameters)
 
 
 def listing(

@@ -573,6 +573,15 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.mark_edited_memory() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.review := 'edited';
+    NEW.updated := clock_timestamp();
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.move_session_count() RETURNS trigger
     LANGUAGE plpgsql
     AS $_$
@@ -825,6 +834,7 @@ CREATE TABLE public.sessions (
     task_count integer DEFAULT 0 NOT NULL,
     artifact_count integer DEFAULT 0 NOT NULL,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    live boolean DEFAULT false NOT NULL,
     CONSTRAINT sessions_artifact_count_check CHECK ((artifact_count >= 0)),
     CONSTRAINT sessions_check CHECK (((status = 'completed'::text) = (completed_at IS NOT NULL))),
     CONSTRAINT sessions_conversation_chunk_count_check CHECK ((conversation_chunk_count >= 0)),
@@ -834,6 +844,8 @@ CREATE TABLE public.sessions (
     CONSTRAINT sessions_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text]))),
     CONSTRAINT sessions_task_count_check CHECK ((task_count >= 0))
 );
+
+COMMENT ON COLUMN public.sessions.live IS 'told segment by segment; completed by itself when nothing comes for a while';
 
 CREATE VIEW public.active_sessions AS
  SELECT id,
@@ -939,15 +951,28 @@ CREATE TABLE public.deliveries (
     error_code text,
     error text,
     processed_at timestamp with time zone,
-    CONSTRAINT deliveries_check CHECK (((state = ANY (ARRAY['processed'::text, 'ignored'::text])) = (processed_at IS NOT NULL))),
+    fetched bytea[] DEFAULT '{}'::bytea[] NOT NULL,
+    readings integer DEFAULT 0 NOT NULL,
+    extent text DEFAULT 'part'::text NOT NULL,
+    CONSTRAINT a_finished_delivery_has_its_time CHECK (((state = ANY (ARRAY['processed'::text, 'ignored'::text, 'unknown'::text])) = (processed_at IS NOT NULL))),
     CONSTRAINT deliveries_check1 CHECK (((state <> 'failed'::text) OR ((error IS NOT NULL) AND (error_code IS NOT NULL)))),
+    CONSTRAINT deliveries_extent_check CHECK ((extent = ANY (ARRAY['part'::text, 'live'::text, 'whole'::text]))),
     CONSTRAINT deliveries_id_check CHECK ((id ~ '^[0-9a-f]{32}$'::text)),
-    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['received'::text, 'processed'::text, 'ignored'::text, 'failed'::text])))
+    CONSTRAINT deliveries_readings_check CHECK ((readings >= 0)),
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['received'::text, 'processed'::text, 'ignored'::text, 'unknown'::text, 'failed'::text])))
 );
 
 COMMENT ON COLUMN public.deliveries.id IS '32 hex digits of sha256(source, newline, delivery_id)';
 
 COMMENT ON COLUMN public.deliveries.body IS 'the request body byte for byte; convert_from(body, ''UTF8'') reads it';
+
+COMMENT ON COLUMN public.deliveries.state IS 'received, then processed (kept), ignored (known, nothing to keep), unknown (an event we do not know) or failed';
+
+COMMENT ON COLUMN public.deliveries.fetched IS 'what was fetched for a delivery that only announced it, in order';
+
+COMMENT ON COLUMN public.deliveries.readings IS 'how often it was processed; a reading again takes the place of the last';
+
+COMMENT ON COLUMN public.deliveries.extent IS 'part: adds to its session; live, whole: tells the talk together with the others of its source and session';
 
 CREATE TABLE public.memories (
     id bigint NOT NULL,
@@ -1153,6 +1178,8 @@ CREATE INDEX deliveries_by_arrival ON public.deliveries USING btree (received_at
 
 CREATE INDEX deliveries_by_session ON public.deliveries USING btree (session_id) WHERE (session_id IS NOT NULL);
 
+CREATE INDEX deliveries_telling ON public.deliveries USING btree (session_id, source) WHERE (extent <> 'part'::text);
+
 CREATE INDEX deliveries_unfinished ON public.deliveries USING btree (next_attempt_at) WHERE (state = 'received'::text);
 
 CREATE INDEX memories_by_delivery ON public.memories USING btree (delivery) WHERE (delivery IS NOT NULL);
@@ -1168,6 +1195,8 @@ CREATE INDEX memories_superseded_by ON public.memories USING btree (superseded_b
 CREATE INDEX memories_words ON public.memories USING gin (to_tsvector('english'::regconfig, (content)::text));
 
 CREATE INDEX sessions_by_activity ON public.sessions USING btree (last_activity DESC, id);
+
+CREATE INDEX sessions_live ON public.sessions USING btree (last_activity) WHERE (live AND (status = 'active'::text));
 
 CREATE INDEX task_events_by_task ON public.task_events USING btree (task_id, id);
 
@@ -1234,6 +1263,8 @@ CREATE TRIGGER keep_times_inserted BEFORE INSERT ON public.tasks FOR EACH ROW EX
 CREATE TRIGGER keep_times_updated BEFORE UPDATE ON public.tasks FOR EACH ROW WHEN ((NOT (new.last_token IS DISTINCT FROM old.last_token))) EXECUTE FUNCTION public.keep_task_times();
 
 CREATE TRIGGER keep_words AFTER INSERT OR UPDATE OF title, input_data ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.keep_task_words();
+
+CREATE TRIGGER mark_edited BEFORE UPDATE OF type, title, content, tags ON public.memories FOR EACH ROW WHEN (((new.updated = old.updated) AND (new.review = old.review) AND ((((new.type IS DISTINCT FROM old.type) OR (new.title IS DISTINCT FROM old.title)) OR (new.content IS DISTINCT FROM old.content)) OR (new.tags IS DISTINCT FROM old.tags)))) EXECUTE FUNCTION public.mark_edited_memory();
 
 CREATE TRIGGER place_held AFTER UPDATE OF max_concurrent ON public.agents FOR EACH ROW WHEN (((old.max_concurrent IS NULL) AND (new.max_concurrent IS NOT NULL))) EXECUTE FUNCTION public.place_held_tasks();
 

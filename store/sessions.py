@@ -12,8 +12,11 @@ from store.statements import statements
 SQL = statements("sessions")
 
 
-def ensure(conn: Connection, session: SessionDraft) -> None:
-    """Creates the session or adds to it what the draft says, and locks it for the rest of the transaction."""
+def ensure(conn: Connection, session: SessionDraft, *, live: bool = False) -> None:
+    """Creates the session or adds to it what the draft says, and locks it for the rest of the transaction.
+
+    `live`: it is told segment by segment, and completed by itself when nothing comes for a while.
+    """
     run(
         conn,
         SQL["ensure"],
@@ -24,8 +27,29 @@ def ensure(conn: Connection, session: SessionDraft) -> None:
             "context": session.context,
             "status": session.status,
             "metadata": Jsonb(session.metadata),
+            "live": live,
         },
     )
+
+
+def lock(conn: Connection, session_id: str) -> bool:
+    """Locks the session for the rest of the transaction; False when there is none."""
+    return one_row(conn, SQL["lock"], {"id": session_id}) is not None
+
+
+def withdraw(conn: Connection, session_id: str, deliveries: Sequence[str]) -> list[str]:
+    """Takes back the turns and chunks that these deliveries gave, and answers the ids of the chunks.
+
+    The turns after them move up. Lock the session first.
+    """
+    freed = all_rows(conn, SQL["withdraw"], {"session_id": session_id, "deliveries": list(deliveries)})
+    run(conn, SQL["close_gaps"], {"session_id": session_id})
+    return [row["chunk_id"] for row in freed]
+
+
+def complete_idle(conn: Connection, seconds: float) -> int:
+    """Completes sessions told live of which nothing came for so long; answers how many."""
+    return run(conn, SQL["complete_idle"], {"seconds": seconds})
 
 
 def exists(conn: Connection, session_id: str) -> bool:
@@ -43,7 +67,11 @@ def listing(conn: Connection, *, status: str | None, before: str | None, limit: 
 
 
 def add_turns(
-    conn: Connection, session_id: str, delivery: str, received_at: datetime, turns: Sequence[Turn]
+    conn: Connection,
+    session_id: str,
+    delivery: str,
+    received_at: datetime,
+    turns: Sequence[Turn],
 ) -> list[int]:
     """Adds turns where their delivery belongs among the others and returns their ids, in order.
 

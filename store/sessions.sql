@@ -1,8 +1,9 @@
 -- name: ensure
 -- Creates the session or fills in what the delivery says about it, and locks its row until the transaction ends:
 -- two deliveries of one session are written one after the other.
-INSERT INTO sessions AS s (id, title, participants, context, status, metadata, created)
-VALUES (%(id)s, %(title)s, %(participants)s, %(context)s, COALESCE(%(status)s, 'active'), %(metadata)s, now())
+INSERT INTO sessions AS s (id, title, participants, context, status, metadata, live, created)
+VALUES (%(id)s, %(title)s, %(participants)s, %(context)s, COALESCE(%(status)s, 'active'), %(metadata)s,
+        %(live)s, now())
 ON CONFLICT (id) DO UPDATE
    SET title = COALESCE(%(title)s, s.title),
        participants = CASE WHEN %(participants)s::jsonb = '[]' THEN s.participants
@@ -12,6 +13,7 @@ ON CONFLICT (id) DO UPDATE
        context = COALESCE(%(context)s, s.context),
        status = COALESCE(%(status)s, s.status),
        metadata = s.metadata || %(metadata)s::jsonb,
+       live = s.live OR %(live)s,
        last_activity = GREATEST(s.last_activity, clock_timestamp())
 
 -- name: exists
@@ -26,6 +28,29 @@ SELECT * FROM sessions
    AND (%(before)s::text IS NULL
         OR (last_activity, id) < (SELECT last_activity, id FROM sessions WHERE id = %(before)s))
  ORDER BY last_activity DESC, id DESC LIMIT %(limit)s
+
+-- name: lock
+-- For a delivery that is read again: what it once said of the session may be out of date by now.
+SELECT FROM sessions WHERE id = %(id)s FOR UPDATE
+
+-- name: withdraw
+-- Takes back the turns and chunks that these deliveries gave; answers the ids of the chunks.
+WITH chunks AS (
+    DELETE FROM conversation_chunks WHERE session_id = %(session_id)s AND delivery = ANY (%(deliveries)s)
+    RETURNING chunk_id
+), turns AS (
+    DELETE FROM turns WHERE session_id = %(session_id)s AND delivery = ANY (%(deliveries)s)
+)
+SELECT chunk_id FROM chunks ORDER BY length(chunk_id), chunk_id
+
+-- name: close_gaps
+UPDATE turns t SET seq = n.seq
+  FROM (SELECT id, row_number() OVER (ORDER BY seq) AS seq FROM turns WHERE session_id = %(session_id)s) AS n
+ WHERE t.id = n.id AND t.seq <> n.seq
+
+-- name: complete_idle
+UPDATE sessions SET status = 'completed', live = false
+ WHERE live AND status = 'active' AND last_activity < clock_timestamp() - make_interval(secs => %(seconds)s)
 
 -- name: first_free_seq
 -- Where the turns of a delivery received at this instant belong: after those of all earlier deliveries.

@@ -224,7 +224,7 @@ def cut(content: str, first: int = 0, last: int = 0) -> Chunk:
     return Chunk(content, "dialogue", first, last, ("Alice",), MORNING)
 
 
-def keep_chunks(conn: Connection, *contents: str) -> None:
+def keep_chunks(conn: Connection, *contents: str, freed: tuple[str, ...] = ()) -> None:
     turn_ids = say(conn, MORNING, *contents)
     chunks.add(
         conn,
@@ -233,6 +233,7 @@ def keep_chunks(conn: Connection, *contents: str) -> None:
         [cut(content, i, i) for i, content in enumerate(contents)],
         turn_ids=turn_ids,
         extracted=[{"decision": [content]} for content in contents],
+        freed=freed,
     )
 
 
@@ -248,6 +249,13 @@ def test_chunks_are_numbered_through_the_session(walk: Connection) -> None:
     assert (row["first_turn"], row["last_turn"], row["participants"]) == (2, 2, ["Alice"])
     assert (row["extracted_items"], row["format"], row["start_time"]) == ({"decision": ["Two."]}, "dialogue", MORNING)
     assert session(walk)["conversation_chunk_count"] == 3
+
+
+def test_chunks_that_stand_in_for_others_take_their_ids_and_count_on(walk: Connection) -> None:
+    keep_chunks(walk, "One.", "Two.", "Three.")
+    walk.execute("DELETE FROM conversation_chunks WHERE chunk_id IN ('0001', '0003')")
+    keep_chunks(walk, "Uno.", "Tre.", "Quattro.", freed=("0001", "0003"))
+    assert chunk_ids(walk) == [("0001", "Uno."), ("0002", "Two."), ("0003", "Tre."), ("0004", "Quattro.")]
 
 
 def test_the_ten_thousandth_chunk_of_a_session_comes_after_the_one_before(walk: Connection) -> None:
@@ -388,6 +396,24 @@ def test_what_a_person_rejected_stays_rejected(walk: Connection) -> None:
     walk.execute("UPDATE memories SET review = 'rejected'")
     remember(walk, MemoryDraft("fact", "Wrong", key="price"))
     assert memory(walk, memory_id)["review"] == "rejected"
+
+
+@pytest.mark.parametrize("change", ["title = 'Mine'", "type = 'idea'", """content = '{"a": 1}'""", "tags = '{mine}'"])
+def test_a_memory_changed_in_sql_counts_as_edited(walk: Connection, change: str) -> None:
+    (memory_id,) = remember(walk, MemoryDraft("fact", "Given", key="price"))
+    before = memory(walk, memory_id)
+    walk.execute("UPDATE memories SET title = title, confidence = 0.5")
+    assert memory(walk, memory_id)["review"] == "proposed"
+    walk.execute(f"UPDATE memories SET {change}")  # type: ignore[arg-type]
+    after = memory(walk, memory_id)
+    assert after["review"] == "edited"
+    assert after["updated"] > before["updated"]
+
+
+def test_a_memory_whose_review_is_set_keeps_that(walk: Connection) -> None:
+    (memory_id,) = remember(walk, MemoryDraft("fact", "Given", key="price"))
+    walk.execute("UPDATE memories SET title = 'Better', review = 'accepted'")
+    assert memory(walk, memory_id)["review"] == "accepted"
 
 
 def test_what_the_sender_gives_outright_is_accepted(walk: Connection) -> None:
