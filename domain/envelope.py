@@ -7,12 +7,15 @@
     aiw:batches         set of the batches that are not finished; the sweep looks after them
     aiw:open            the batch that may still take deliveries: its job waits in the queue
     aiw:alive:WORKER    lives while that worker does
+    aiw:reply:KEY       for a while, what came of a delivery whose sender waits for it
+    aiw:replied:KEY     list that gets an element when the reply is there: what the endpoint waits at
 
-RQ's own keys hold ids only: what was said lies in aiw:delivery:KEY and nowhere else.
+RQ's own keys hold ids only: what was said lies in aiw:delivery:KEY and aiw:reply:KEY and nowhere else.
 """
 
 import json
 from datetime import datetime
+from typing import Any
 
 from domain.delivery import Delivery
 
@@ -42,9 +45,17 @@ def alive_name(worker: str) -> str:
     return f"{PREFIX}alive:{worker}"
 
 
+def reply_name(key: str) -> str:
+    return f"{PREFIX}reply:{key}"
+
+
+def replied_name(key: str) -> str:
+    return f"{PREFIX}replied:{key}"
+
+
 def pack(delivery: Delivery) -> bytes:
     """One line of JSON about the delivery, then its body byte for byte."""
-    head = {
+    head: dict[str, Any] = {
         "source": delivery.source,
         "delivery_id": delivery.delivery_id,
         "event": delivery.event,
@@ -52,6 +63,8 @@ def pack(delivery: Delivery) -> bytes:
         "content_type": delivery.content_type,
         "session_id": delivery.session_id,
     }
+    if delivery.sync:
+        head["sync"] = True
     return json.dumps(head, separators=(",", ":")).encode() + b"\n" + delivery.body
 
 

@@ -33,6 +33,7 @@ log = logging.getLogger("ai_webhook.processors")
 
 JobTimeout = BaseTimeoutException
 ALIVE_SECONDS = 6  # a worker that has not said so for this long is taken for dead
+REPLY_SECONDS = 600  # how long an answer is kept for a sender who did not wait for it
 LOST_SECONDS = 10  # a batch without an owner whose job is not in the queue for this long is taken for lost
 
 # Closes a batch against further deliveries and takes it. KEYS: open, list, meta. ARGV: batch, worker.
@@ -114,6 +115,17 @@ class DeliveryQueue:
     def postpone(self, batch: Batch, seconds: float) -> None:
         """Lets the sweep run an unfinished batch again after a while."""
         self.client.hset(envelope.meta_name(batch.id), "retry_at", str(time.time() + seconds))
+
+    def reply(self, replies: Mapping[str, bytes]) -> None:
+        """Hands what came of deliveries to those who wait for it, and keeps it for who asks later."""
+        if not replies:
+            return
+        with self.client.pipeline(transaction=False) as pipe:
+            for key, reply in replies.items():
+                pipe.set(envelope.reply_name(key), reply, ex=REPLY_SECONDS)
+                pipe.rpush(envelope.replied_name(key), b"")
+                pipe.expire(envelope.replied_name(key), REPLY_SECONDS)
+            pipe.execute()
 
     def add(self, pipe: Any, batch: str, keys: Sequence[str]) -> None:
         pipe.rpush(envelope.batch_name(batch), *keys)

@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from domain.delivery import NATIVE, Delivery, Reading
+from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
 from processors.readers import generic, native, texts
 
-Reader = Callable[[Delivery], Reading | None]
+Outcome = Reading | Query | Fetch | None
+Reader = Callable[[Delivery], Outcome]
 
 READERS: Mapping[str, Reader] = {NATIVE: native.read, "generic": generic.read}
+
+# Sources of which a delivery may only announce a transcript that has to be fetched.
+ANNOUNCING = frozenset[str]()
 
 # Bodies that are text whoever sends them.
 TEXT_READERS: Mapping[str, Reader] = {
@@ -25,8 +29,10 @@ TEXT_READERS: Mapping[str, Reader] = {
 }
 
 
-def read(delivery: Delivery) -> Reading | None:
-    """What the delivery says, or None when it is known to carry nothing to keep. Raises Unreadable.
+def read(delivery: Delivery) -> Outcome:
+    """What the delivery says or asks, what has to be fetched first, or None when it is known to carry nothing to keep.
+
+    Raises Unreadable, and of that UnknownEvent for an event that the source's reader does not know.
 
     Sources without a reader of their own are read as our own transcript JSON (`generic`).
     """

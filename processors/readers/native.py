@@ -1,13 +1,13 @@
 """The kinds that our own clients post to /webhook without a source name.
 
 `collaborative_session_command` with its commands, alone or in a batch, and `llm_conversation_insight`.
-`task_command` is refused: a webhook starts no programs here. Answers to queries are left to the API.
+`task_command` is refused: a webhook starts no programs here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from domain.delivery import Delivery, Reading
+from domain.delivery import Delivery, Query, Reading
 from domain.errors import Unreadable
 from domain.memory import MemoryDraft
 from domain.session import SessionDraft, SessionStatus, Turn
@@ -34,8 +34,9 @@ INSIGHT_PRIORITIES = ("high", "medium", "low")
 Command = Callable[[str, Fields], Reading]
 
 
-def read(delivery: Delivery) -> Reading | None:
-    """What a native delivery says; None for queries, which carry nothing to keep."""
+def read(delivery: Delivery) -> Reading | Query | None:
+    """What a native delivery says or asks; None for a batch of nothing but queries, whose answers nobody could tell
+    apart."""
     body = parse_object(delivery.body)
     kind = body.text("type")
     if kind == "collaborative_session_command":
@@ -50,13 +51,33 @@ def read(delivery: Delivery) -> Reading | None:
     raise Unreadable("`type` is not a kind of delivery we know.", code="unknown_kind")
 
 
-def read_command(body: Fields, session_in_url: str | None) -> Reading | None:
+def read_command(body: Fields, session_in_url: str | None) -> Reading | Query | None:
     name = known_command(body)
     if name in QUERIES:
-        return None
+        return read_query(name, body, session_in_url)
     session_id = session_of(body, "session_id", session_in_url)
     data = body.object("data")
     return read_batch(session_id, data) if name == "batch" else COMMANDS[name](session_id, data)
+
+
+def read_query(name: str, body: Fields, session_in_url: str | None) -> Query:
+    """A question; what it asks by lies in `data`, or in `data.filter`, where older clients put it."""
+    data = body.object("data")
+    within = data.object("filter") if isinstance(data.get("filter"), dict) else Fields({}, data.at("filter"))
+    status = data.get("filter") if isinstance(data.get("filter"), str) else within.text("status")
+    parameters = {
+        "type": data.text("type") or within.text("type"),
+        "tags": data.texts("tags") or within.texts("tags"),
+        "query": data.text("query", "text"),
+        "status": status if status in ("active", "paused", "completed") else None,
+        "limit": data.number("limit") or within.number("limit"),
+    }
+    if name == "retrieve_memory":
+        parameters["key"] = data.required_text("key")
+    required = name in ("retrieve_memory", "get_session_summary")
+    given = body.text("session_id") or (session_in_url or "").strip() or None
+    session_id = session_of(body, "session_id", session_in_url) if required or given else None
+    return Query(name, session_id, {key: value for key, value in parameters.items() if value})
 
 
 def known_command(body: Fields, known: Sequence[str] = ()) -> str:

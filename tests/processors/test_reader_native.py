@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.delivery import NATIVE, Delivery, Reading
+from domain.delivery import NATIVE, Delivery, Query, Reading
 from domain.errors import Unreadable
-from processors.readers import native, read
+from processors.readers import Outcome, native, read
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "native"
 SESSION = "kitchen_planning"
@@ -27,13 +27,13 @@ def deliver(body: Any, session_id: str | None = None) -> Delivery:
     return Delivery(NATIVE, "d-1", "event", datetime(2026, 3, 2, tzinfo=UTC), "application/json", raw, session_id)
 
 
-def recorded(name: str) -> Reading | None:
+def recorded(name: str) -> Outcome:
     return read(deliver((PAYLOADS / f"{name}.json").read_bytes()))
 
 
 def reading_of(name: str) -> Reading:
     reading = recorded(name)
-    assert reading is not None
+    assert isinstance(reading, Reading)
     return reading
 
 
@@ -44,7 +44,7 @@ def command(name: str, data: Any = None, **others: Any) -> dict[str, Any]:
 
 def read_body(body: Any) -> Reading:
     reading = read(deliver(body))
-    assert reading is not None
+    assert isinstance(reading, Reading)
     return reading
 
 
@@ -63,12 +63,16 @@ def assert_places_hold(reading: Reading) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
-def test_every_recorded_payload_is_read_ignored_or_refused(path: Path) -> None:
+def test_every_recorded_payload_is_read_answered_or_refused(path: Path) -> None:
     if path.stem in ("task_command", "batch_with_a_wrong_command"):
         assert refusal(path.read_bytes()).message.endswith(".")
         return
-    reading = read(deliver(path.read_bytes()))
-    assert reading is None or reading.session.id in (SESSION, "walk-0302")
+    outcome = read(deliver(path.read_bytes()))
+    if isinstance(outcome, Query):
+        assert outcome.command == path.stem
+    else:
+        assert isinstance(outcome, Reading)
+        assert outcome.session.id in (SESSION, "walk-0302")
 
 
 def test_create_session_sets_title_participants_and_context() -> None:
@@ -86,9 +90,41 @@ def test_lifecycle_commands_set_the_status_of_a_session_that_exists(name: str, s
     assert (session.id, session.status, session.must_exist) == (SESSION, status, True)
 
 
-@pytest.mark.parametrize("name", ["list_sessions", "get_session_summary", "retrieve_memory", "query_memories"])
-def test_a_query_carries_nothing_to_keep(name: str) -> None:
-    assert recorded(name) is None
+@pytest.mark.parametrize(
+    ("name", "session_id", "parameters"),
+    [
+        ("list_sessions", None, {"status": "active", "limit": 20}),
+        ("get_session_summary", SESSION, {}),
+        ("retrieve_memory", SESSION, {"key": "oven_wall"}),
+        ("query_memories", SESSION, {"type": "decision", "tags": ("oven",), "limit": 10}),
+    ],
+)
+def test_a_query_is_a_question_and_nothing_to_keep(
+    name: str, session_id: str | None, parameters: dict[str, Any]
+) -> None:
+    assert recorded(name) == Query(name, session_id, parameters)
+
+
+def test_a_query_is_read_in_the_form_of_the_documents_too() -> None:
+    body = command("query_memories", {"type": "idea", "tags": ["tiles"], "query": "blue"})
+    assert read(deliver(body)) == Query(
+        "query_memories", SESSION, {"type": "idea", "tags": ("tiles",), "query": "blue"}
+    )
+    del body["session_id"]
+    assert read(deliver(body, "walk")) == Query(
+        "query_memories", "walk", {"type": "idea", "tags": ("tiles",), "query": "blue"}
+    )
+    everywhere = read(deliver(body))
+    assert isinstance(everywhere, Query)
+    assert everywhere.session_id is None
+
+
+@pytest.mark.parametrize("name", ["get_session_summary", "retrieve_memory"])
+def test_a_question_about_a_session_names_it(name: str) -> None:
+    body = command(name, {"key": "oven_wall"})
+    del body["session_id"]
+    assert refusal(body).code == "missing_session_id"
+    assert refusal(command("retrieve_memory")).code == "missing_field"
 
 
 def test_a_conversation_becomes_turns_with_the_times_of_the_chunk() -> None:
