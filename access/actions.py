@@ -17,7 +17,7 @@ from store.database import Connection, Row
 
 PAGE = 50
 PAGE_MOST = 1000
-DELIVERY_STATES = ("received", "processed", "ignored", "failed")
+DELIVERY_STATES = ("received", "processed", "ignored", "unknown", "failed")
 SESSION_STATES = ("active", "paused", "completed")
 
 
@@ -288,11 +288,32 @@ def get_delivery_body(conn: Connection, delivery: str) -> Row:
 
 
 def replay_delivery(conn: Connection, delivery: str) -> Row:
-    """Puts a failed delivery back; a worker takes it within the next sweep."""
+    """Puts a failed, unknown or ignored delivery back; a worker takes it within the next sweep."""
     before = get_delivery(conn, delivery)
-    if not deliveries.replay(conn, [delivery]):
-        raise InvalidRequest(f"Only a failed delivery can be replayed; this one is {before['state']}.")
+    if not deliveries.replay(conn, [delivery], states=("failed", "unknown", "ignored")):
+        raise InvalidRequest(
+            f"A delivery that failed, was unknown or ignored can be replayed; this one is {before['state']}.",
+            hint="`ai-webhook reprocess` processes deliveries again that were processed.",
+        )
     return get_delivery(conn, delivery)
+
+
+def replay_deliveries(
+    conn: Connection,
+    *,
+    states: Sequence[str] = ("failed",),
+    source: str | None = None,
+    code: str | None = None,
+    session_id: str | None = None,
+    since: datetime | None = None,
+) -> dict[str, Any]:
+    """Puts all deliveries back that fit; `states` may name every state but `received`. Answers how many."""
+    for state in states:
+        one_of("states", state, DELIVERY_STATES[1:])
+    ids = deliveries.replay(
+        conn, None, states=states, source=source, error_code=code, session_id=session_id, since=since
+    )
+    return {"replayed": len(ids)}
 
 
 def search(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -98,6 +98,14 @@ class Registration(Body):
     metadata: dict[str, JsonValue] = {}
 
 
+class Replay(Body):
+    states: list[Name] = ["failed"]
+    source: Name | None = None
+    code: Name | None = None
+    session_id: Name | None = None
+    since: AwareDatetime | None = None
+
+
 class NewArtifact(Body):
     name: Name
     content: Annotated[str, Field(pattern="^[^\\x00]*$")]
@@ -161,6 +169,7 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
         route("/deliveries/{id}", lambda conn, r, _: actions.get_delivery(conn, r.path_params["id"])),
         route("/deliveries/{id}/body", get_delivery_body),
         route("/deliveries/{id}/replay", lambda conn, r, _: actions.replay_delivery(conn, r.path_params["id"]), "POST"),
+        route("/deliveries/replay", replay_deliveries, "POST"),
         route("/search", search),
     ]
 
@@ -312,6 +321,10 @@ def list_deliveries(conn: Connection, request: Request, body: bytes) -> Any:
         before=query(request, "before", str),
         limit=limit_of(request),
     )
+
+
+def replay_deliveries(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.replay_deliveries(conn, **dict(parsed(Replay, body)))
 
 
 def get_delivery_body(conn: Connection, request: Request, body: bytes) -> Response:

@@ -1,6 +1,6 @@
 """Commands that read and move what is stored: search, sessions, memories, tasks, artifacts, agents, deliveries."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -352,7 +352,7 @@ def deregister_agent(name: str, as_json: AsJson = False, data: Data = None) -> N
 
 @deliveries.command("list")
 def list_deliveries(
-    state: Annotated[str | None, typer.Option(help="received, processed, ignored or failed.")] = None,
+    state: Annotated[str | None, typer.Option(help="received, processed, ignored, unknown or failed.")] = None,
     source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
@@ -380,15 +380,59 @@ def show_delivery(
             show_record(client.get(f"/deliveries/{segment(id)}"), as_json=as_json)
 
 
+Since = Annotated[datetime | None, typer.Option("--since", help="Only what came from this time on, UTC.")]
+Source = Annotated[str | None, typer.Option("--source", help="Only of this source.")]
+
+
 @app.command()
-def replay(id: str, as_json: AsJson = False, data: Data = None) -> None:
-    """Process a failed delivery again."""
+def replay(
+    id: Annotated[str | None, typer.Argument(help="One delivery that failed, was unknown or ignored.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every failed delivery that the filters leave.")] = False,
+    source: Source = None,
+    code: Annotated[str | None, typer.Option("--code", help="Only those that failed with this code.")] = None,
+    session: Session = None,
+    since: Since = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Process failed deliveries again."""
+    if (id is None) == (not (every or source or code or session or since)):
+        raise InvalidRequest("Name one delivery, or say which: --all, --source, --code, --session, --since.")
+    if id is None:
+        put_back(["failed"], as_json, data, source=source, code=code, session_id=session, since=since)
+        return
     with service(data) as client:
         delivery = client.post(f"/deliveries/{segment(id)}/replay")
     if as_json:
         say_json(delivery)
     else:
-        say(f"{delivery['id']} will be processed again within seconds.")
+        say(f"{delivery['id']} will be processed again.")
+
+
+@app.command()
+def reprocess(
+    every: Annotated[bool, typer.Option("--all", help="All that was ever accepted.")] = False,
+    source: Source = None,
+    session: Session = None,
+    since: Since = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Run recorded deliveries through today's processors again; what people edited and agents did stays."""
+    if not (every or source or session or since):
+        raise InvalidRequest("Say which deliveries: --all, --source, --session, --since.")
+    states = ["processed", "ignored", "unknown"]
+    put_back(states, as_json, data, source=source, session_id=session, since=since)
+
+
+def put_back(states: list[str], as_json: bool, data: Path | None, *, since: datetime | None, **filters: Any) -> None:
+    at = since.replace(tzinfo=since.tzinfo or UTC).isoformat() if since else None
+    with service(data) as client:
+        answer = client.post("/deliveries/replay", states=states, since=at, **filters)
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{answer['replayed']} deliveries will be processed again.")
 
 
 def segment(id: str) -> str:

@@ -17,6 +17,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 COLOURS = {
     "decision": "green", "action_item": "yellow", "idea": "cyan", "question": "magenta", "risk": "red",
     "processed": "green", "completed": "green", "pending": "yellow", "proposed": "cyan", "failed": "red",
+    "unknown": "yellow",
     "ok": "green", "warning": "yellow", "wrong": "red",
 }  # fmt: skip
 

@@ -34,6 +34,7 @@ from tests.conftest import API_KEY, TOKEN, delivery, make_settings, with_databas
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 MORNING = datetime(2026, 3, 2, 7, 40, tzinfo=UTC)
+EVENING = MORNING + timedelta(hours=12)
 NOWHERE = str(uuid.UUID(int=0))
 
 
@@ -264,7 +265,7 @@ def test_deliveries_are_told_without_what_was_said(api: Api, walk: dict[str, Any
     for row in (listed, told):
         assert "body" not in row
         assert (row["id"], row["state"], row["body_bytes"]) == (walk["delivery"], "received", 19)
-    assert api.get("/deliveries/count") == {"received": 1, "processed": 0, "ignored": 0, "failed": 0}
+    assert api.get("/deliveries/count") == {"received": 1, "processed": 0, "ignored": 0, "unknown": 0, "failed": 0}
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "text/vtt", "text/html"])
@@ -287,6 +288,33 @@ def test_a_failed_delivery_can_be_replayed_and_no_other(api: Api, conn: Connecti
     assert (failed["state"], failed["error_code"], failed["error"]) == ("failed", "unreadable", "No words.")
     replayed = api.post(f"/deliveries/{one.key}/replay")
     assert (replayed["state"], replayed["attempts"], replayed["error"]) == ("received", 0, None)
+
+
+@pytest.mark.parametrize("state", ["ignored", "unknown"])
+def test_what_was_ignored_or_unknown_can_be_replayed_too(api: Api, conn: Connection, state: Any) -> None:
+    one = record(conn)
+    deliveries.finish(conn, one.key, state)
+    assert api.get(f"/deliveries?state={state}")["items"][0]["id"] == one.key
+    assert api.get("/deliveries/count")[state] == 1
+    assert api.post(f"/deliveries/{one.key}/replay")["state"] == "received"
+
+
+def test_deliveries_are_replayed_by_what_they_have_in_common(api: Api, conn: Connection) -> None:
+    ended = [record(conn, source=source, received_at=at) for source in ("acme", "bell") for at in (MORNING, EVENING)]
+    for one in ended:
+        deliveries.record_failure(conn, one.key, code="no_turns", message="No.", retry=False, max_attempts=1)
+    done = record(conn, source="acme", received_at=EVENING)
+    deliveries.finish(conn, done.key, "processed", "walk")
+    assert api.post("/deliveries/replay", source="acme", since=EVENING.isoformat()) == {"replayed": 1}
+    assert api.post("/deliveries/replay", code="other") == {"replayed": 0}
+    assert api.post("/deliveries/replay", code="no_turns") == {"replayed": 3}
+    assert api.post("/deliveries/replay", states=["processed"], session_id="walk") == {"replayed": 1}
+    assert api.get("/deliveries/count")["received"] == 5
+
+
+@pytest.mark.parametrize("body", [{"states": ["received"]}, {"states": ["lost"]}, {"since": "soon"}, {"all": True}])
+def test_a_replay_of_what_there_cannot_be_is_refused(api: Api, body: Any) -> None:
+    assert api.refused("POST", "/deliveries/replay", json=body) == (422, "invalid_request")
 
 
 # Lists
