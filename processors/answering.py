@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.delivery import Query
 from domain.errors import AIWebhookError, NotFound, error_body
-from store import memories, sessions
+from store import memories, sessions, tasks
 from store.database import Connection, Row
 from store.search import search
 
@@ -70,7 +70,8 @@ def retrieve_memory(conn: Connection, query: Query) -> tuple[str, dict[str, Any]
 
 def list_sessions(conn: Connection, query: Query) -> tuple[str, dict[str, Any]]:
     rows = sessions.listing(conn, status=query.parameters.get("status"), before=None, limit=limit_of(query, 20))
-    found = [summary_of(row) for row in rows]
+    active = tasks.count_active(conn, [row["id"] for row in rows])
+    found = [summary_of(row, active.get(row["id"], 0)) for row in rows]
     return sentence("session", [row["title"] or row["id"] for row in rows]), {"sessions": found, "count": len(found)}
 
 
@@ -78,7 +79,7 @@ def get_session_summary(conn: Connection, query: Query) -> tuple[str, dict[str, 
     session = known_session(conn, query)
     title = session["title"] or session["id"]
     message = f"{title}: {count(session['memory_count'], 'memory')}, {count(session['task_count'], 'task')}."
-    return message, summary_of(session)
+    return message, summary_of(session, tasks.count_active(conn, [session["id"]]).get(session["id"], 0))
 
 
 ANSWERS: Mapping[str, Callable[[Connection, Query], tuple[str, dict[str, Any]]]] = {
@@ -105,7 +106,7 @@ def memory_of(row: Row) -> dict[str, Any]:
     return {name: row[name] for name in names} | {"timestamp": row["created"]}
 
 
-def summary_of(session: Row) -> dict[str, Any]:
+def summary_of(session: Row, active_tasks: int) -> dict[str, Any]:
     return {
         "session_id": session["id"],
         **{name: session[name] for name in ("title", "participants", "context", "status", "created", "last_activity")},
@@ -114,6 +115,7 @@ def summary_of(session: Row) -> dict[str, Any]:
             "conversation_chunks": session["conversation_chunk_count"],
             "memories": session["memory_count"],
             "tasks": session["task_count"],
+            "active_tasks": active_tasks,
             "artifacts": session["artifact_count"],
         },
     }

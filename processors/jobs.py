@@ -289,12 +289,14 @@ def tellings(conn: Connection, delivery: Delivery, session_id: str) -> list[tupl
     """What the other deliveries of a talk tell of it, in the order of arrival."""
     found = []
     for told in deliveries.telling(conn, session_id, delivery.source):
+        if told.key == delivery.key:
+            continue
         read_one = attempt_to_read(told)
         if isinstance(read_one, Reading) and read_one.extent != "part" and read_one.session.id == session_id:
             found.append((told, named(told, read_one)))
         else:
             log.warning("delivery=%s tells its talk no more; reprocess it", told.key)
-    return [(told, read_one) for told, read_one in found if told.key != delivery.key]
+    return found
 
 
 def says_the_same(one: Reading, other: Reading) -> bool:

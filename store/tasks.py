@@ -186,6 +186,13 @@ def get(conn: Connection, task_id: str) -> Row | None:
     return one_row(conn, SQL["get"], {"id": task_id})
 
 
+def count_active(conn: Connection, session_ids: Sequence[str]) -> dict[str, int]:
+    """How many tasks of each session are not at their end; a session without any is left out."""
+    return {
+        row["session_id"]: row["n"] for row in all_rows(conn, SQL["count_active"], {"session_ids": list(session_ids)})
+    }
+
+
 def events(conn: Connection, task_id: str) -> list[Row]:
     """Every move of the task, first to last: at, actor, from_status, to_status, attempts, reason."""
     return all_rows(conn, SQL["events"], {"id": task_id})

@@ -75,5 +75,9 @@ SELECT t.id, t.title, t.session_id, t.agent_name, t.task_type, t.status, t.prior
    AND (%(before)s::text IS NULL OR (t.created, t.id) < (SELECT created, id FROM tasks WHERE id = %(before)s))
  ORDER BY t.created DESC, t.id DESC LIMIT %(limit)s
 
+-- name: count_active
+SELECT session_id, count(*) AS n FROM tasks
+ WHERE session_id = ANY (%(session_ids)s) AND status NOT IN ('completed', 'failed', 'cancelled') GROUP BY session_id
+
 -- name: events
 SELECT at, actor, from_status, to_status, attempts, reason FROM task_events WHERE task_id = %(id)s ORDER BY id

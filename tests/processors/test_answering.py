@@ -136,14 +136,25 @@ def test_what_is_not_there_is_an_answer_and_no_failed_delivery(
 
 
 @pytest.mark.usefixtures("kitchen")
-def test_sessions_are_listed_and_summed_up(settings: Settings, shop: Workshop, redis_client: "redis.Redis") -> None:
+def test_sessions_are_listed_and_summed_up(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
     listed = ask(settings, shop, redis_client, "list_sessions", None, {"filter": "active"})
     assert [session["session_id"] for session in listed["data"]["sessions"]] == ["walk", "kitchen"]
     assert listed["message"] == "2 sessions: walk; Kitchen plan."
     assert ask(settings, shop, redis_client, "list_sessions", None, {"filter": "paused"})["data"]["count"] == 0
+    accept(settings, *(command("delegate_task", "kitchen", {"task_id": name, "description": "Do it"}) for name in "ab"))
+    work(shop)
+    conn.execute("SELECT cancel_task('a', 'No need.')")
     summed = ask(settings, shop, redis_client, "get_session_summary", "kitchen")
-    assert summed["message"] == "Kitchen plan: 3 memories, 0 tasks."
-    assert summed["data"]["stats"] == {"conversation_chunks": 0, "memories": 3, "tasks": 0, "artifacts": 0}
+    assert summed["message"] == "Kitchen plan: 3 memories, 2 tasks."
+    assert summed["data"]["stats"] == {
+        "conversation_chunks": 0,
+        "memories": 3,
+        "tasks": 2,
+        "active_tasks": 1,
+        "artifacts": 0,
+    }
     assert summed["data"]["participants"] == ["mara"]
 
 

@@ -1,14 +1,17 @@
 """One talk, many deliveries, in the database: one session without duplicates, whatever comes first."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
 import pytest
 
+from domain import envelope
 from domain.delivery import Delivery
 from domain.settings import Settings
-from processors.jobs import Workshop, sweep
+from processors.__main__ import open_workshop
+from processors.jobs import Workshop, process_batch, sweep
 from store.database import Connection
 from tests.conftest import delivery
 from tests.processors.workshop import accept, acme, states, talk, work, work_again
@@ -112,6 +115,27 @@ def test_in_one_batch_it_is_the_same_session(
     redis_client.flushall()
     accept(settings, *reversed(TALK))
     work(shop)
+    assert stored(conn) == expected
+
+
+def test_workers_at_the_same_time_make_the_same_session(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: Any
+) -> None:
+    send_one_by_one(settings, shop, *TALK)
+    expected = stored(conn)
+    clear(conn)
+    redis_client.flushall()
+    for one in TALK:
+        accept(settings, one)
+        redis_client.delete(envelope.OPEN)  # the next delivery is in a batch of its own
+    batches = [member.decode() for member in redis_client.smembers(envelope.BATCHES)]
+    assert len(batches) == len(TALK)
+    shops = [open_workshop(settings, f"worker-{n}") for n in range(3)]
+    with ThreadPoolExecutor(len(shops)) as threads:
+        list(threads.map(process_batch, (shops[n % len(shops)] for n in range(len(batches))), batches))
+    for one in shops:
+        one.pool.close()
+    assert states(conn) == {"processed": len(TALK)}
     assert stored(conn) == expected
 
 
