@@ -397,7 +397,7 @@ def replay(
 ) -> None:
     """Process failed deliveries again."""
     if (id is None) == (not (every or source or code or session or since)):
-        raise InvalidRequest("Name one delivery, or say which: --all, --source, --code, --session, --since.")
+        raise typer.BadParameter("name one delivery, or say which: --all, --source, --code, --session, --since")
     if id is None:
         put_back(["failed"], as_json, data, source=source, code=code, session_id=session, since=since)
         return
@@ -411,16 +411,9 @@ def replay(
 
 @app.command()
 def reprocess(
-    every: Annotated[bool, typer.Option("--all", help="All that was ever accepted.")] = False,
-    source: Source = None,
-    session: Session = None,
-    since: Since = None,
-    as_json: AsJson = False,
-    data: Data = None,
+    source: Source = None, session: Session = None, since: Since = None, as_json: AsJson = False, data: Data = None
 ) -> None:
-    """Run recorded deliveries through today's processors again; what people edited and agents did stays."""
-    if not (every or source or session or since):
-        raise InvalidRequest("Say which deliveries: --all, --source, --session, --since.")
+    """Run recorded deliveries, all or some, through today's processors; what people edited and agents did stays."""
     states = ["processed", "ignored", "unknown"]
     put_back(states, as_json, data, source=source, session_id=session, since=since)
 

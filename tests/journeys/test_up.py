@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,36 @@ def test_an_agent_asks_a_person_and_is_answered(up: Up) -> None:
     assert said(up, "tasks", "retry", "read-it") == "read-it is pending.\n"
     said(up, "tasks", "cancel", "read-it")
     assert said(up, "agents", "heartbeat", "reviewer") == "reviewer is available.\n"
+
+
+def test_deliveries_are_shown_replayed_and_reprocessed(up: Up, sent: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "empty.json"
+    path.write_text('{"turns": []}')
+    done = command("send", str(path), "--wait", "--json", up=up)
+    (row,) = json.loads(done.stdout)
+    assert (done.returncode, row["state"]) == (1, "failed")
+    assert [one["id"] for one in told(up, "deliveries", "list", "--state", "failed")] == [row["delivery"]]
+    assert said(up, "deliveries", "show", row["delivery"], "--body") == '{"turns": []}'
+    assert told(up, "replay", "--source", "nobody", "--since", "2020-01-01") == {"replayed": 0}
+    assert told(up, "replay", "--code", "no_turns") == {"replayed": 1}
+    settled(up, row["delivery"])
+    assert said(up, "replay", row["delivery"]) == f"{row['delivery']} will be processed again.\n"
+    assert settled(up, row["delivery"])["state"] == "failed"
+    before = told(up, "sessions", "show", "walk")
+    assert told(up, "reprocess", "--session", "walk") == {"replayed": 1}
+    assert settled(up, sent["delivery"])["state"] == "processed"
+    after = told(up, "sessions", "show", "walk")
+    assert after["turns"] != before["turns"]  # other ids
+    assert [turn | {"id": 0} for turn in after["turns"]] == [turn | {"id": 0} for turn in before["turns"]]
+    assert command("replay", up=up).returncode == 2
+    assert command("replay", sent["delivery"], "--all", up=up).returncode == 2
+
+
+def settled(up: Up, delivery: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while (row := told(up, "deliveries", "show", delivery))["state"] == "received" and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return dict(row)
 
 
 def said(up: Up, *arguments: str) -> str:
