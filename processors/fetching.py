@@ -112,7 +112,7 @@ def fetch(wanted: Fetch, source: str, settings: FetchSettings, *, seconds: float
     Raises FetchFailed.
     """
     hop = first_hop(wanted, source, settings)
-    tls = ssl.create_default_context()
+    tls = httpx2.create_ssl_context()  # the machine's authorities, also where OpenSSL does not find them
     with Watch(seconds) as watch:
         for _ in range(MAX_REDIRECTS + 1):
             answer = request(hop, source, watch, tls, settings.max_bytes)
