@@ -2,38 +2,6 @@
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 
-CREATE FUNCTION public.task_is_whole(id text, agent_name text, capabilities jsonb, status text, claimed_by text, claimed_at timestamp with time zone, claim_token uuid, lease_until timestamp with time zone, slot integer, started timestamp with time zone, completed timestamp with time zone, question text, attempts integer, max_attempts integer, depends_on text[], waiting_for integer, acceptance jsonb, progress real) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    AS $$
-DECLARE
-    held    boolean := status IN ('claimed', 'running');
-    ended   boolean := status IN ('completed', 'failed', 'cancelled');
-    problem text := CASE
-        WHEN NOT (held OR ended OR status IN ('proposed', 'pending', 'needs_input')) THEN 'tasks_status_check'
-        WHEN held <> (claim_token IS NOT NULL) THEN 'a_held_task_has_a_token'
-        WHEN held <> (lease_until IS NOT NULL) THEN 'a_held_task_has_a_lease'
-        WHEN held AND num_nulls(claimed_by, claimed_at) > 0 THEN 'a_held_task_has_a_holder'
-        WHEN status = 'running' AND started IS NULL THEN 'a_running_task_has_started'
-        WHEN ended <> (completed IS NOT NULL) THEN 'an_ended_task_has_its_time'
-        WHEN (status = 'needs_input') <> (question IS NOT NULL) THEN 'an_asking_task_has_its_question'
-        WHEN slot IS NOT NULL AND NOT held THEN 'only_a_held_task_has_a_slot'
-        WHEN agent_name IS NULL AND capabilities = '[]' THEN 'a_task_is_for_an_agent_or_a_capability'
-        WHEN jsonb_typeof(capabilities) <> 'array' THEN 'tasks_capabilities_check'
-        WHEN id = '' OR length(id) > 200 THEN 'tasks_id_check'
-        WHEN attempts < 0 THEN 'tasks_attempts_check'
-        WHEN max_attempts < 1 THEN 'tasks_max_attempts_check'
-        WHEN waiting_for < 0 THEN 'tasks_waiting_for_check'
-        WHEN id = ANY (depends_on) THEN 'a_task_does_not_depend_on_itself'
-        WHEN jsonb_typeof(acceptance) <> 'object' THEN 'tasks_acceptance_check'
-        WHEN NOT progress BETWEEN 0 AND 1 THEN 'tasks_progress_check'
-    END;
-BEGIN
-    IF problem IS NOT NULL THEN
-        RAISE EXCEPTION 'A task is refused: it breaks %.', problem USING ERRCODE = 'check_violation', CONSTRAINT = problem;
-    END IF;
-    RETURN true;
-END $$;
-
 CREATE TABLE public.tasks (
     id text DEFAULT ('task_'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
     session_id text,
@@ -68,10 +36,10 @@ CREATE TABLE public.tasks (
     progressed_at timestamp with time zone,
     memory bigint,
     delivery text,
-    created timestamp with time zone DEFAULT now() NOT NULL,
-    updated timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT a_task_is_whole CHECK (public.task_is_whole(id, agent_name, capabilities, status, claimed_by, claimed_at, claim_token, lease_until, slot, started, completed, question, attempts, max_attempts, depends_on, waiting_for, acceptance, progress))
-);
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000');
 
 COMMENT ON COLUMN public.tasks.priority IS 'higher is claimed first; 50 is ordinary';
 
@@ -192,19 +160,19 @@ CREATE FUNCTION public.claim_task(agent_name text, control_agent text, lease_sec
 -- Gives the most urgent tasks to one agent, at most max_tasks and never past agents.max_concurrent. No row when
 -- there is nothing to do; it never waits. `fair` puts tasks of sessions first of which fewer are held.
 --
--- Many claims at once would all fight for the first rows of the queue. Here each puts a try-lock, which costs no
--- write and no wait, on the tasks it is about to take, and the others step over those. The UPDATE then looks again:
--- for a task that somebody took and committed in between, or is moving right now, the next in the queue is tried.
+-- Many claims at once would all fight for the first rows of the queue. Here each asks is_free() and steps over what is
+-- not. FOR UPDATE then looks at the row as it is now: one that was taken and committed in between is passed over, and so
+-- is one that somebody is moving right now.
 #variable_conflict use_column
 DECLARE
-    moment timestamptz := clock_timestamp();  -- a variable, since an index cannot be searched by a volatile function
-    lease  interval := check_lease(lease_seconds);
-    agent  record;
-    wanted integer := max_tasks;
-    slots  integer[];
-    ids    text[];
-    tried  text[] := '{}';
-    given  integer;
+    moment    timestamptz := clock_timestamp();  -- a variable, since an index cannot be searched by a volatile function
+    lease_end timestamptz := moment + check_lease(lease_seconds);
+    seed      text := concat(random(), random(), moment);  -- for tokens; gen_random_uuid() opens /dev/urandom each time
+    agent     record;
+    wanted    integer := max_tasks;
+    slots     integer[];
+    ids       text[] := '{}';
+    candidate text;
 BEGIN
     IF max_tasks IS NULL OR max_tasks NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'max_tasks is 1 to 1000, not %.', max_tasks USING ERRCODE = 'AW006';
@@ -213,7 +181,9 @@ BEGIN
     END IF;
     SELECT a.max_concurrent AS places, a.capabilities AS can,
            EXISTS (SELECT FROM tasks t WHERE t.status IN ('claimed', 'running') AND t.lease_until <= moment)
-           OR EXISTS (SELECT FROM tasks t WHERE t.status = 'pending' AND t.not_before <= moment) AS overdue
+           OR EXISTS (SELECT FROM tasks t WHERE t.status = 'pending' AND t.not_before <= moment) AS overdue,
+           EXISTS (SELECT FROM tasks t WHERE t.agent_name IS NULL
+                      AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL) AS shares_a_queue
       INTO agent FROM agents a WHERE a.name = claim_task.agent_name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'There is no agent %.', claim_task.agent_name USING ERRCODE = 'AW004';
@@ -229,42 +199,36 @@ BEGIN
                 USING ERRCODE = 'AW003';
         END IF;
     END IF;
-    WHILE wanted > 0 LOOP
-        IF fair THEN
-            ids := ARRAY(SELECT q.id FROM fair_queue(claim_task.agent_name, agent.can) AS q
-                          WHERE q.id <> ALL (tried) AND pg_try_advisory_xact_lock(4827031, hashtext(q.id)) LIMIT wanted);
-        ELSE
-            ids := ARRAY(SELECT q.id FROM queue_of(claim_task.agent_name, agent.can) AS q
-                          WHERE q.id <> ALL (tried) AND pg_try_advisory_xact_lock(4827031, hashtext(q.id)) LIMIT wanted);
-        END IF;
-        EXIT WHEN ids = '{}';
-        RETURN QUERY
-        WITH taken AS (
-            UPDATE tasks t SET status = 'claimed', agent_name = claim_task.agent_name, claimed_by = control_agent,
-                   claimed_at = moment, updated = moment, lease_until = clock_timestamp() + lease,
-                   claim_token = new.token, last_token = new.token,
-                   slot = slots[array_position(ids, t.id)], progress = NULL, progress_note = NULL, progressed_at = NULL
-              FROM (SELECT f.id, gen_random_uuid() AS token FROM tasks f
-                     WHERE f.id = ANY (ids) AND f.status = 'pending' FOR UPDATE SKIP LOCKED) AS new
-             WHERE t.id = new.id
-            RETURNING t.id, t.session_id, t.task_type, t.title, t.priority, t.input_data, t.claim_token, t.lease_until,
-                      t.attempts, t.memory
-        ), recorded AS (
-            INSERT INTO task_events (task_id, actor, from_status, to_status, attempts)
-            SELECT t.id, control_agent, 'pending', 'claimed', t.attempts FROM taken t
-        )
-        SELECT t.id, t.session_id, t.task_type, t.title, t.priority, t.input_data, t.claim_token, t.lease_until,
-               t.attempts + 1, s.title, m.quote
-          FROM taken t LEFT JOIN sessions s ON s.id = t.session_id LEFT JOIN memories m ON m.id = t.memory
-         ORDER BY array_position(ids, t.id);
-        GET DIAGNOSTICS given = ROW_COUNT;
-        wanted := wanted - given;
-        EXIT WHEN wanted = 0;
-        tried := tried || ids;
-        IF slots IS NOT NULL THEN
-            slots := ARRAY(SELECT free.slot FROM unnest(slots) AS free (slot) WHERE NOT EXISTS (
-                SELECT FROM tasks t WHERE t.agent_name = claim_task.agent_name AND t.slot = free.slot));
-        END IF;
+    IF fair OR agent.shares_a_queue THEN
+        FOR candidate IN SELECT q.id FROM queue_of(claim_task.agent_name, agent.can) AS q WHERE NOT fair
+                          UNION ALL SELECT q.id FROM fair_queue(claim_task.agent_name, agent.can) AS q WHERE fair LOOP
+            PERFORM FROM tasks t WHERE t.id = candidate AND t.status = 'pending' AND is_free(t.id)
+                FOR UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                ids := ids || candidate;
+                EXIT WHEN cardinality(ids) = wanted;
+            END IF;
+        END LOOP;
+    ELSE
+        ids := ARRAY(SELECT t.id FROM tasks t
+                      WHERE t.agent_name = claim_task.agent_name
+                        AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL AND is_free(t.id)
+                      ORDER BY t.priority DESC, t.created LIMIT wanted FOR UPDATE SKIP LOCKED);
+    END IF;
+    FOREACH task_id IN ARRAY ids LOOP
+        claim_token := md5(seed || task_id)::uuid;
+        UPDATE tasks t SET status = 'claimed', agent_name = claim_task.agent_name, claimed_by = control_agent,
+               claimed_at = moment, updated = moment, lease_until = lease_end, claim_token = claim_task.claim_token,
+               last_token = claim_task.claim_token, slot = slots[array_position(ids, t.id)],
+               progress = NULL, progress_note = NULL, progressed_at = NULL
+         WHERE t.id = task_id
+        RETURNING t.session_id, t.task_type, t.title, t.priority, t.input_data, t.lease_until, t.attempts + 1,
+                  (SELECT s.title FROM sessions s WHERE s.id = t.session_id),
+                  (SELECT m.quote FROM memories m WHERE m.id = t.memory)
+          INTO session_id, task_type, title, priority, input_data, lease_until, attempt, session_title, quote;
+        INSERT INTO task_events (task_id, actor, from_status, to_status, attempts)
+        VALUES (claim_task.task_id, control_agent, 'pending', 'claimed', attempt - 1);
+        RETURN NEXT;
     END LOOP;
 END $$;
 
@@ -433,7 +397,7 @@ CREATE FUNCTION public.fair_queue(wanted_agent text, can jsonb) RETURNS TABLE(id
     SELECT t.id FROM front f JOIN tasks t ON t.id = f.id
      ORDER BY (SELECT count(*) FROM tasks h
                 WHERE h.session_id = t.session_id AND h.status IN ('claimed', 'running')),
-              t.priority DESC, t.created, t.id OFFSET 0
+              t.priority DESC, t.created OFFSET 0
 $$;
 
 CREATE FUNCTION public.forget_task_events() RETURNS trigger
@@ -505,6 +469,14 @@ BEGIN
     END IF;
     RETURN agent;
 END $$;
+
+CREATE FUNCTION public.is_free(task_id text) RETURNS boolean
+    LANGUAGE sql
+    AS $$
+-- Whether no other claim is about to take the task: a try-lock, kept to the end of the transaction, which costs no write
+-- and no wait.
+    SELECT pg_try_advisory_xact_lock(4827031, hashtext(task_id))
+$$;
 
 CREATE FUNCTION public.keep_session_times() RETURNS trigger
     LANGUAGE plpgsql
@@ -611,19 +583,18 @@ CREATE FUNCTION public.queue_of(wanted_agent text, can jsonb) RETURNS TABLE(id t
     LANGUAGE sql STABLE
     AS $$
 -- What the agent may claim, most urgent first: tasks that name it, and tasks that name only capabilities it has.
--- Both halves read tasks_claimable in its order, so that the first rows come without reading the rest; OFFSET 0 keeps
--- what the caller asks of a row from being asked before the rows are in order.
+-- Both halves read tasks_claimable in its order, so that the first rows come without reading the rest.
     SELECT q.id FROM (
         (SELECT t.id, t.priority, t.created FROM tasks t
           WHERE t.agent_name = wanted_agent
             AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL
-          ORDER BY t.priority DESC, t.created, t.id)
+          ORDER BY t.priority DESC, t.created)
         UNION ALL
         (SELECT t.id, t.priority, t.created FROM tasks t
           WHERE t.agent_name IS NULL AND t.capabilities <@ can
             AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL
-          ORDER BY t.priority DESC, t.created, t.id)
-    ) AS q ORDER BY q.priority DESC, q.created, q.id OFFSET 0
+          ORDER BY t.priority DESC, t.created)
+    ) AS q ORDER BY q.priority DESC, q.created OFFSET 0
 $$;
 
 CREATE FUNCTION public.record_task_move() RETURNS trigger
@@ -794,6 +765,38 @@ BEGIN
         PERFORM refuse_claim(task_id, start_task.claim_token, 'started');
     END IF;
     RETURN task;
+END $$;
+
+CREATE FUNCTION public.task_is_whole(task public.tasks) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+DECLARE
+    held    boolean := task.status IN ('claimed', 'running');
+    ended   boolean := task.status IN ('completed', 'failed', 'cancelled');
+    problem text := CASE
+        WHEN NOT (held OR ended OR task.status IN ('proposed', 'pending', 'needs_input')) THEN 'tasks_status_check'
+        WHEN held <> (task.claim_token IS NOT NULL) THEN 'a_held_task_has_a_token'
+        WHEN held <> (task.lease_until IS NOT NULL) THEN 'a_held_task_has_a_lease'
+        WHEN held AND num_nulls(task.claimed_by, task.claimed_at) > 0 THEN 'a_held_task_has_a_holder'
+        WHEN task.status = 'running' AND task.started IS NULL THEN 'a_running_task_has_started'
+        WHEN ended <> (task.completed IS NOT NULL) THEN 'an_ended_task_has_its_time'
+        WHEN (task.status = 'needs_input') <> (task.question IS NOT NULL) THEN 'an_asking_task_has_its_question'
+        WHEN task.slot IS NOT NULL AND NOT held THEN 'only_a_held_task_has_a_slot'
+        WHEN task.agent_name IS NULL AND task.capabilities = '[]' THEN 'a_task_is_for_an_agent_or_a_capability'
+        WHEN jsonb_typeof(task.capabilities) <> 'array' THEN 'tasks_capabilities_check'
+        WHEN task.id = '' OR length(task.id) > 200 THEN 'tasks_id_check'
+        WHEN task.attempts < 0 THEN 'tasks_attempts_check'
+        WHEN task.max_attempts < 1 THEN 'tasks_max_attempts_check'
+        WHEN task.waiting_for < 0 THEN 'tasks_waiting_for_check'
+        WHEN task.id = ANY (task.depends_on) THEN 'a_task_does_not_depend_on_itself'
+        WHEN jsonb_typeof(task.acceptance) <> 'object' THEN 'tasks_acceptance_check'
+        WHEN NOT task.progress BETWEEN 0 AND 1 THEN 'tasks_progress_check'
+    END;
+BEGIN
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'A task is refused: it breaks %.', problem USING ERRCODE = 'check_violation', CONSTRAINT = problem;
+    END IF;
+    RETURN true;
 END $$;
 
 CREATE FUNCTION public.unmet_acceptance(rule jsonb, output_data jsonb, artifact_ids text[]) RETURNS text
@@ -1113,6 +1116,9 @@ ALTER TABLE public.turns ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+ALTER TABLE public.tasks
+    ADD CONSTRAINT a_task_is_whole CHECK (public.task_is_whole(tasks.*));
+
 ALTER TABLE ONLY public.agents
     ADD CONSTRAINT agents_pkey PRIMARY KEY (name);
 
@@ -1210,7 +1216,7 @@ CREATE INDEX tasks_by_memory ON public.tasks USING btree (memory) WHERE (memory 
 
 CREATE INDEX tasks_by_session ON public.tasks USING btree (session_id);
 
-CREATE INDEX tasks_claimable ON public.tasks USING btree (agent_name, priority DESC, created, id) WHERE ((status = 'pending'::text) AND (waiting_for = 0) AND (not_before IS NULL));
+CREATE INDEX tasks_claimable ON public.tasks USING btree (agent_name, priority DESC, created) WHERE ((status = 'pending'::text) AND (waiting_for = 0) AND (not_before IS NULL));
 
 CREATE INDEX tasks_dependents ON public.tasks USING gin (depends_on) WHERE (waiting_for > 0);
 

@@ -276,6 +276,21 @@ def test_the_guides_statements_run_in_psql_as_typed(migrated: str) -> None:
     assert claims.count("\n") == 1
 
 
+def test_the_guides_backup_restores_into_an_empty_database(migrated: str, servers: Servers) -> None:
+    psql(migrated, "SELECT 1")  # skips where there are no programs to do it with
+    backup = subprocess.run(
+        [postgres_programs() / "pg_dump", "--no-owner", "--dbname", migrated],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    everything = "SELECT id, status, input_data FROM tasks; SELECT title, quote FROM memories; SELECT id FROM sessions;"
+    with new_database(servers) as restored:
+        psql(restored, backup.stdout)
+        assert psql(restored, everything) == psql(migrated, everything)
+        assert psql(restored, "SELECT * FROM claim_task('claude_code', 'control_agent_1');").startswith("look-up|walk|")
+
+
 @pytest.mark.parametrize(
     ("statement", "index"), [(CHUNK_SEARCH, "conversation_chunks_words"), (MEMORY_SEARCH, "memories_words")]
 )

@@ -461,14 +461,18 @@ def test_cancelling_takes_the_task_from_its_holder(conn: Connection) -> None:
     assert claimed(conn) == []
 
 
-def test_the_most_urgent_is_claimed_first_then_the_oldest_then_by_id(conn: Connection) -> None:
+def test_the_most_urgent_is_claimed_first_then_the_oldest(conn: Connection) -> None:
     monday, tuesday = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
     add(conn, "d-young", created=tuesday)
     add(conn, "b-old", created=monday)
-    add(conn, "c-old", created=monday)
     add(conn, "a-urgent", created=tuesday, priority=90)
-    assert claimed(conn, max_tasks=3) == ["a-urgent", "b-old", "c-old"]
-    assert claimed(conn, max_tasks=3) == ["d-young"]
+    assert claimed(conn, max_tasks=2) == ["a-urgent", "b-old"]
+    assert claimed(conn, max_tasks=2) == ["d-young"]
+
+
+def test_tasks_of_one_statement_are_claimed_in_the_order_they_were_given(conn: Connection) -> None:
+    conn.execute("INSERT INTO tasks (id, agent_name) VALUES ('z', %(a)s), ('y', %(a)s), ('x', %(a)s)", {"a": AGENT})
+    assert claimed(conn, max_tasks=3) == ["z", "y", "x"]
 
 
 def test_a_task_is_not_claimed_before_its_time(conn: Connection) -> None:
