@@ -2,8 +2,8 @@
 
     AIWebhookError
     ├── Refused                     the request is at fault; nothing was kept
-    │   ├── EmptyBody  BodyTooLarge  InvalidJson  UnknownKind
-    │   ├── InvalidApiKey  SignatureError  SignatureExpired
+    │   ├── EmptyBody  BodyTooLarge  BodyTooSlow  InvalidJson  UnknownKind
+    │   ├── InvalidApiKey  SignatureError  SignatureExpired  RateLimited
     │   ├── UnknownSource  InvalidRequest  MethodNotAllowed  Forbidden
     │   └── NotFound
     ├── TaskError                   a move of a task that its state or holder does not allow
@@ -12,7 +12,7 @@
     ├── Unreadable                  an accepted delivery that says nothing we can read; it is kept
     │   └── UnknownEvent            of a kind that its source's reader does not know
     ├── Unavailable                 our fault or a server's; the same request will do later
-    │   └── QueueUnavailable  DatabaseUnavailable
+    │   └── QueueUnavailable  QueueFull  DatabaseUnavailable
     └── SettingsError               the service cannot start as it is set up
 
 `code` never changes once published. The message is a sentence for people, `hint` says what to do next.
@@ -26,6 +26,7 @@ class AIWebhookError(Exception):
     code = "internal_error"
     status = 500
     hint = "Look at the service's log; nothing that was accepted is lost."
+    retry_after_seconds: int | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -49,6 +50,12 @@ class BodyTooLarge(Refused):
     code = "body_too_large"
     status = 413
     hint = "Send the conversation in parts with the same session, or raise AI_WEBHOOK_MAX_BODY_BYTES."
+
+
+class BodyTooSlow(Refused):
+    code = "body_too_slow"
+    status = 408
+    hint = "Send the body at once; AI_WEBHOOK_BODY_SECONDS is the time that there is for it."
 
 
 class InvalidJson(Refused):
@@ -79,6 +86,16 @@ class SignatureError(Refused):
 class SignatureExpired(SignatureError):
     code = "signature_expired"
     hint = "Sign again with the current time; check the clocks of both machines."
+
+
+class RateLimited(Refused):
+    code = "rate_limited"
+    status = 429
+    hint = "Send the same request again later, or raise AI_WEBHOOK_RATE_LIMIT."
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnknownSource(Refused):
@@ -172,10 +189,17 @@ class Unavailable(AIWebhookError):
     code = "unavailable"
     status = 503
     hint = "Send the same request again in a few seconds."
+    retry_after_seconds = 5
 
 
 class QueueUnavailable(Unavailable):
     code = "queue_unavailable"
+
+
+class QueueFull(Unavailable):
+    code = "queue_full"
+    hint = "Send the same request again later; more workers (AI_WEBHOOK_WORKERS) empty the queue faster."
+    retry_after_seconds = 30
 
 
 class DatabaseUnavailable(Unavailable):

@@ -73,6 +73,29 @@ class Settings(BaseModel):
     host: str = setting("AI_WEBHOOK_HOST", "127.0.0.1", "address the web process listens on")
     port: int = setting("AI_WEBHOOK_PORT", 8000, "port the web process listens on", ge=0, le=65535)
     workers: int = setting("AI_WEBHOOK_WORKERS", 2, "worker processes that `up` starts", ge=1, le=64)
+    listed: str | None = setting(
+        "WEBHOOK_SOURCES", None, "sources after commas; the service does not start while one of them has no secret"
+    )
+    public_url: str | None = setting(
+        "AI_WEBHOOK_PUBLIC_URL",
+        None,
+        "address by which senders reach the service, which Twilio signs; unset: as called",
+    )
+    body_seconds: float = setting(
+        "AI_WEBHOOK_BODY_SECONDS", 20.0, "seconds a sender has for its body; a slower one is answered 408", gt=0
+    )
+    sync_seconds: float = setting(
+        "AI_WEBHOOK_SYNC_SECONDS", 10.0, "seconds a sender who waits for an answer is kept waiting", ge=0, le=60
+    )
+    queue_limit: int = setting(
+        "AI_WEBHOOK_QUEUE_LIMIT", 50_000, "deliveries that may wait in Redis; past it senders are answered 503", ge=1
+    )
+    rate_limit: str | None = setting(
+        "AI_WEBHOOK_RATE_LIMIT",
+        None,
+        "deliveries of one source at most, such as 600/minute; unset: no limit",
+        pattern=r"^[1-9][0-9]{0,8} ?(/|per) ?([1-9][0-9]{0,4} ?)?(second|minute|hour|day)s?$",
+    )
     max_body_bytes: int = setting(
         "AI_WEBHOOK_MAX_BODY_BYTES", 10 * 1024 * 1024, "bytes; a longer body is answered 413", ge=1024
     )
@@ -143,6 +166,9 @@ class Settings(BaseModel):
 
     def api_keys(self) -> tuple[str, ...]:
         return split_secret(self.webhook_api_key)
+
+    def listed_sources(self) -> tuple[str, ...]:
+        return tuple(name.strip().lower() for name in (self.listed or "").split(",") if name.strip())
 
     def secrets_of(self, source: str) -> tuple[str, ...]:
         """The secrets that are valid for a source now, newest first."""

@@ -10,18 +10,16 @@ from starlette.applications import Starlette
 from domain.errors import AIWebhookError, SettingsError
 from domain.settings import Settings
 from ingest.app import create_app
-from ingest.enqueueing import Enqueuer, connect
+from ingest.enqueueing import open_enqueuer
+from ingest.limiting import open_rate_limits
+from ingest.replying import open_replies
 from ingest.serving import run_server
 
 
 def build(settings: Settings) -> Starlette:
     if settings.redis_url is None:
         raise SettingsError("REDIS_URL is not set.", hint="`ai-webhook up` starts everything that is missing.")
-    enqueuer = Enqueuer(
-        connect(settings.redis_url.get_secret_value()),
-        batch_deliveries=settings.batch_deliveries,
-        job_timeout_seconds=settings.job_timeout_seconds,
-    )
+    enqueuer, replies = open_enqueuer(settings), open_replies(settings)
 
     async def ready() -> dict[str, bool]:
         return {"redis": await enqueuer.ready()}
@@ -29,9 +27,10 @@ def build(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        await replies.close()
         await enqueuer.close()
 
-    app = create_app(settings, enqueuer.enqueue, ready)
+    app = create_app(settings, enqueuer.enqueue, ready, replies, open_rate_limits(settings, enqueuer.client))
     app.router.lifespan_context = lifespan
     return app
 

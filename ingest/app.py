@@ -1,9 +1,11 @@
 """The routes that senders post to. Answers in milliseconds: read, verify, identify, enqueue."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -13,45 +15,133 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.body import read_bounded
-from domain.delivery import NATIVE
-from domain.errors import AIWebhookError, MethodNotAllowed, NotFound, Refused, Unavailable, error_body
+from domain.delivery import NATIVE, Delivery
+from domain.errors import (
+    AIWebhookError,
+    BodyTooSlow,
+    MethodNotAllowed,
+    NotFound,
+    Refused,
+    error_body,
+)
 from domain.settings import Settings
+from ingest import request as received
 from ingest import sources
-from ingest.enqueueing import Enqueue
+from ingest.accepting import Greeting, accept, accept_setup
+from ingest.credentials import authenticate
+from ingest.enqueueing import Enqueue, Outcome
+from ingest.limiting import RateLimits
+from ingest.replying import Replies
 
 log = logging.getLogger("ai_webhook.ingest")
 LARGE_BYTES = 256 * 1024  # from here on, hashing and parsing would hold up the other requests
 
 
-def webhook_routes(settings: Settings, enqueue: Enqueue) -> list[Route]:
-    """POST /webhook for the native kinds, POST /webhook/{source} for everybody else."""
+def webhook_routes(
+    settings: Settings, enqueue: Enqueue, replies: Replies | None = None, rates: RateLimits | None = None
+) -> list[Route]:
+    """POST /webhook for the native kinds, POST /webhook/{source} for everybody else, with a secret in the URL for
+    senders that can bring it nowhere else. Without `replies` nobody waits, without `rates` nobody is slowed."""
     sources.check_secrets(settings)
 
     async def webhook(request: Request) -> Response:
         started = time.perf_counter()
         source = request.path_params.get("source", NATIVE)
-        announced = request.headers.get("content-length", "")
         try:
-            received = sources.Request(
-                source=source,
-                headers={name.lower(): value for name, value in request.headers.items()},
-                query=dict(request.query_params),
-                body=await read_bounded(request.stream(), announced, settings.max_body_bytes),
-                received_at=datetime.now(UTC),
-            )
-            if len(received.body) > LARGE_BYTES:
-                delivery = await run_in_threadpool(sources.accept, received, settings)
-            else:
-                delivery = sources.accept(received, settings)
-            outcome = await enqueue(delivery)
+            arrived = await receive(request, settings)
+            large = len(arrived.body) > LARGE_BYTES
+            accepted = await run_in_threadpool(accept, arrived, settings) if large else accept(arrived, settings)
+            if isinstance(accepted, Greeting):
+                return JSONResponse(accepted.answer)
+            if rates is not None:
+                await rates.check(source)
+            outcome = await enqueue(accepted)
         except AIWebhookError as error:
             log.info("refused source=%r code=%s status=%d", source[:64], error.code, error.status)
             raise
         took = 1e3 * (time.perf_counter() - started)
-        log.debug("%s delivery=%s source=%s ms=%.1f", outcome, delivery.key, source, took)
-        return JSONResponse({"status": outcome, "delivery": delivery.key})
+        log.debug("%s delivery=%s source=%s ms=%.1f", outcome, accepted.key, source, took)
+        return await answer(arrived, accepted, outcome, replies)
 
-    return [Route("/webhook", webhook, methods=["POST"]), Route("/webhook/{source}", webhook, methods=["POST"])]
+    async def setup(request: Request) -> Response:
+        greeting = accept_setup(arrived_as(request, settings, b""), settings)
+        if greeting is None:
+            raise HTTPException(405, headers={"allow": "POST"})
+        return JSONResponse(greeting.answer)
+
+    async def reply(request: Request) -> Response:
+        return await reply_to(request, settings, replies)
+
+    return [
+        Route("/webhook", webhook, methods=["POST"]),
+        Route("/webhook/replies/{delivery}", reply, methods=["GET"]),
+        Route("/webhook/{source}", webhook, methods=["POST"]),
+        Route("/webhook/{source}/{secret:path}", webhook, methods=["POST"]),
+        Route("/webhook/{source}", setup, methods=["GET"]),
+        Route("/webhook/{source}/{secret:path}", setup, methods=["GET"]),
+    ]
+
+
+async def receive(request: Request, settings: Settings) -> received.Request:
+    """The request with its whole body, which has to come within a time and up to a length."""
+    announced = request.headers.get("content-length", "")
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            body = await read_bounded(request.stream(), announced, settings.max_body_bytes)
+    except TimeoutError:
+        raise BodyTooSlow(f"The body did not come within {settings.body_seconds:g} seconds.") from None
+    return arrived_as(request, settings, body)
+
+
+def arrived_as(request: Request, settings: Settings, body: bytes) -> received.Request:
+    return received.Request(
+        source=request.path_params.get("source", NATIVE),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query=dict(request.query_params),
+        body=body,
+        received_at=datetime.now(UTC),
+        url=url_called(request, settings.public_url),
+        path_secret=request.path_params.get("secret"),
+        window_seconds=settings.signature_window_seconds,
+    )
+
+
+def url_called(request: Request, public_url: str | None) -> str:
+    """The address as the sender wrote it, byte for byte; behind a proxy only the setting knows its beginning."""
+    base = public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+    path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    query: bytes = request.scope["query_string"]
+    return base.rstrip("/") + (path.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
+
+
+async def answer(arrived: received.Request, delivery: Delivery, outcome: Outcome, replies: Replies | None) -> Response:
+    """What the sender is told of a delivery that Redis has: what came of it if it waits, else where it lies."""
+    source = sources.source_named(delivery.source)
+    told: dict[str, Any] = {"status": outcome, "delivery": delivery.key, **source.answer(arrived)}
+    if not delivery.sync or replies is None:
+        return Response(status_code=204) if source.status == 204 else JSONResponse(told)
+    reply = await replies.wait(delivery.key, repeated=outcome == "duplicate")
+    if reply is not None:
+        return Response(reply, media_type="application/json")
+    place = f"/webhook/replies/{delivery.key}"
+    return JSONResponse(
+        told | {"reply": place}, 202 if outcome == "accepted" else 200, {"location": place, "retry-after": "1"}
+    )
+
+
+async def reply_to(request: Request, settings: Settings, replies: Replies | None) -> Response:
+    """What came of a delivery, for a sender who did not wait for it; kept for ten minutes."""
+    arrived = arrived_as(request, settings, b"")
+    source = arrived.query.get("source", NATIVE)
+    arrived = received.Request(source, arrived.headers, {}, b"", arrived.received_at, arrived.url)
+    authenticate(arrived, sources.source_named(source), settings)
+    key = request.path_params["delivery"]
+    reply, under_way = await replies.look(key) if replies is not None else (None, False)
+    if reply is not None:
+        return Response(reply, media_type="application/json")
+    if under_way:
+        return JSONResponse({"status": "waiting", "delivery": key}, 202, {"retry-after": "1"})
+    raise NotFound("There is no reply to this delivery.", hint="Replies to those who wait are kept for ten minutes.")
 
 
 def health_routes(ready: Callable[[], Awaitable[dict[str, bool]]]) -> list[Route]:
@@ -71,7 +161,7 @@ def health_routes(ready: Callable[[], Awaitable[dict[str, bool]]]) -> list[Route
 async def answer_error(request: Request, error: Exception) -> Response:
     """Our errors by their own status, in the one shape."""
     assert isinstance(error, AIWebhookError)
-    headers = {"retry-after": "5"} if isinstance(error, Unavailable) else None
+    headers = {"retry-after": str(error.retry_after_seconds)} if error.retry_after_seconds else None
     return JSONResponse(error_body(error), error.status, headers)
 
 
@@ -106,9 +196,15 @@ ERROR_HANDLERS = {
 }
 
 
-def create_app(settings: Settings, enqueue: Enqueue, ready: Callable[[], Awaitable[dict[str, bool]]]) -> Starlette:
+def create_app(
+    settings: Settings,
+    enqueue: Enqueue,
+    ready: Callable[[], Awaitable[dict[str, bool]]],
+    replies: Replies | None = None,
+    rates: RateLimits | None = None,
+) -> Starlette:
     """The endpoint alone, for a host that has no credentials of the database."""
     return Starlette(
-        routes=[*webhook_routes(settings, enqueue), *health_routes(ready)],
+        routes=[*webhook_routes(settings, enqueue, replies, rates), *health_routes(ready)],
         exception_handlers=ERROR_HANDLERS,
     )

@@ -21,19 +21,21 @@ from rq.queue import Queue
 
 from domain import envelope
 from domain.delivery import BATCH_JOB, QUEUE_NAME, Delivery
-from domain.errors import QueueUnavailable
+from domain.errors import QueueFull, QueueUnavailable
+from domain.settings import Settings
 
 Outcome = Literal["accepted", "duplicate"]
 Enqueue = Callable[[Delivery], Awaitable[Outcome]]
 
 # KEYS: open, batches, the queue's list, RQ's set of queues
-# ARGV: deliveries a batch takes, our prefix, RQ's prefix of jobs, how many jobs follow; each job: id, number of
-#       fields, field, value, …; then each delivery: key, packed
-# Answers 1 for each delivery accepted and 0 for each duplicate.
+# ARGV: deliveries a batch takes, deliveries that may wait, our prefix, RQ's prefix of jobs, how many jobs follow; each
+#       job: id, number of fields, field, value, …; then each delivery: key, packed
+# Answers 1 for each delivery accepted, 0 for each duplicate and 2 for each that has no room. Batches are taken for full
+# until that says there may be no room; only then are they counted.
 ACCEPT = """
-local limit, prefix, jobs_prefix, at = tonumber(ARGV[1]), ARGV[2], ARGV[3], 5
+local limit, room, prefix, jobs_prefix, at = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], 6
 local jobs, answers = {}, {}
-for i = 1, tonumber(ARGV[4]) do
+for i = 1, tonumber(ARGV[5]) do
     local id, fields = ARGV[at], tonumber(ARGV[at + 1])
     jobs[i] = {id, at + 2, at + 1 + fields}
     at = at + 2 + fields
@@ -42,10 +44,20 @@ local open, held, used = redis.call('GET', KEYS[1]), limit, 0
 if open and redis.call('EXISTS', jobs_prefix .. open) == 1 then
     held = redis.call('LLEN', prefix .. 'batch:' .. open)
 end
+local most = redis.call('SCARD', KEYS[2]) * limit
+if room - most < (#ARGV - at + 1) / 2 then
+    for _, batch in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+        room = room - redis.call('LLEN', prefix .. 'batch:' .. batch)
+    end
+else
+    room = room - most
+end
 for i = at, #ARGV, 2 do
     local key = ARGV[i]
     if redis.call('EXISTS', prefix .. 'delivery:' .. key, prefix .. 'seen:' .. key) > 0 then
         answers[#answers + 1] = 0
+    elseif room <= 0 then
+        answers[#answers + 1] = 2
     else
         if held >= limit then
             used = used + 1
@@ -59,12 +71,14 @@ for i = at, #ARGV, 2 do
         end
         redis.call('SET', prefix .. 'delivery:' .. key, ARGV[i + 1])
         redis.call('RPUSH', prefix .. 'batch:' .. open, key)
-        held = held + 1
+        held, room = held + 1, room - 1
         answers[#answers + 1] = 1
     end
 end
 return answers
 """
+ANSWERS: tuple[Literal["duplicate"], Literal["accepted"], Literal["full"]] = ("duplicate", "accepted", "full")
+UNLIMITED = 2**53
 FLUSH_DELIVERIES = 200
 FLUSH_BYTES = 8 * 1024 * 1024
 
@@ -80,11 +94,29 @@ def connect(redis_url: str) -> "redis.asyncio.Redis":
     )
 
 
+def open_enqueuer(settings: Settings) -> "Enqueuer":
+    assert settings.redis_url is not None
+    return Enqueuer(
+        connect(settings.redis_url.get_secret_value()),
+        batch_deliveries=settings.batch_deliveries,
+        job_timeout_seconds=settings.job_timeout_seconds,
+        queue_limit=settings.queue_limit,
+    )
+
+
 class Enqueuer:
     """Accepts deliveries for one process. `enqueue` returns when Redis has the delivery, on disk."""
 
-    def __init__(self, client: "redis.asyncio.Redis", *, batch_deliveries: int, job_timeout_seconds: int) -> None:
+    def __init__(
+        self,
+        client: "redis.asyncio.Redis",
+        *,
+        batch_deliveries: int,
+        job_timeout_seconds: int,
+        queue_limit: int = UNLIMITED,
+    ) -> None:
         self.client = client
+        self.queue_limit = queue_limit
         self.batch_deliveries = batch_deliveries
         self.job_timeout_seconds = job_timeout_seconds
         self.script = client.register_script(ACCEPT)
@@ -92,8 +124,8 @@ class Enqueuer:
         self.flushing: asyncio.Task[None] | None = None
 
     async def enqueue(self, delivery: Delivery) -> Outcome:
-        """Raises QueueUnavailable when Redis did not confirm; the delivery may be there all the same, and a repeat
-        is then answered `duplicate`."""
+        """Raises QueueFull when too many wait already, and QueueUnavailable when Redis did not confirm; the delivery
+        may be there all the same then, and a repeat is answered `duplicate`."""
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.waiting.append((delivery, done))
         if self.flushing is None or self.flushing.done():
@@ -112,7 +144,11 @@ class Enqueuer:
                         done.set_exception(failure)
                 continue
             for (_, done), outcome in zip(group, outcomes, strict=True):
-                if not done.done():  # the sender may have hung up meanwhile
+                if done.done():  # the sender may have hung up meanwhile
+                    continue
+                if outcome == "full":
+                    done.set_exception(QueueFull(f"{self.queue_limit} deliveries wait already."))
+                else:
                     done.set_result(outcome)
 
     def next_group(self) -> list[tuple[Delivery, asyncio.Future[Outcome]]]:
@@ -125,9 +161,15 @@ class Enqueuer:
         group, self.waiting = self.waiting[:count], self.waiting[count:]
         return group
 
-    async def send(self, deliveries: list[Delivery]) -> list[Outcome]:
+    async def send(self, deliveries: list[Delivery]) -> list[Outcome | Literal["full"]]:
         jobs = [self.new_job() for _ in range(math.ceil(len(deliveries) / self.batch_deliveries))]
-        arguments: list[Any] = [self.batch_deliveries, envelope.PREFIX, Job.redis_job_namespace_prefix, len(jobs)]
+        arguments: list[Any] = [
+            self.batch_deliveries,
+            self.queue_limit,
+            envelope.PREFIX,
+            Job.redis_job_namespace_prefix,
+            len(jobs),
+        ]
         for job_id, fields in jobs:
             arguments += [job_id, len(fields), *fields]
         for delivery in deliveries:
@@ -139,7 +181,7 @@ class Enqueuer:
             Queue.redis_queues_keys,
         ]
         answers = await self.script(keys=keys, args=arguments)
-        return ["accepted" if answer == 1 else "duplicate" for answer in answers]
+        return [ANSWERS[int(answer)] for answer in answers]
 
     def new_job(self) -> tuple[str, list[Any]]:
         """A job not yet in Redis: its id and the fields of its hash. Its only argument is the batch's id."""

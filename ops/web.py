@@ -13,7 +13,9 @@ from access.api import api_routes
 from domain.errors import AIWebhookError, SettingsError
 from domain.settings import Settings
 from ingest.app import ERROR_HANDLERS, health_routes, webhook_routes
-from ingest.enqueueing import Enqueuer, connect
+from ingest.enqueueing import Enqueuer, open_enqueuer
+from ingest.limiting import open_rate_limits
+from ingest.replying import open_replies
 from ingest.serving import run_server
 from store.database import Pool, answers, open_pool
 
@@ -21,6 +23,8 @@ log = logging.getLogger("ai_webhook.web")
 
 
 def create_app(settings: Settings, enqueuer: Enqueuer, pool: Pool) -> Starlette:
+    replies, rates = open_replies(settings), open_rate_limits(settings, enqueuer.client)
+
     async def ready() -> dict[str, bool]:
         return {"redis": await enqueuer.ready(), "postgresql": await run_in_threadpool(answers, pool)}
 
@@ -28,11 +32,16 @@ def create_app(settings: Settings, enqueuer: Enqueuer, pool: Pool) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         log.info("web is ready")
         yield
+        await replies.close()
         await enqueuer.close()
         await run_in_threadpool(pool.close)
 
     return Starlette(
-        routes=[*webhook_routes(settings, enqueuer.enqueue), *api_routes(settings, pool), *health_routes(ready)],
+        routes=[
+            *webhook_routes(settings, enqueuer.enqueue, replies, rates),
+            *api_routes(settings, pool),
+            *health_routes(ready),
+        ],
         exception_handlers=ERROR_HANDLERS,
         lifespan=lifespan,
     )
@@ -45,12 +54,7 @@ def serve(settings: Settings, listening: socket.socket | None = None) -> None:
             "The web process needs REDIS_URL and DATABASE_URL (or PGHOST and the other PG* variables).",
             hint="`ai-webhook up` starts everything that is missing.",
         )
-    enqueuer = Enqueuer(
-        connect(settings.redis_url.get_secret_value()),
-        batch_deliveries=settings.batch_deliveries,
-        job_timeout_seconds=settings.job_timeout_seconds,
-    )
-    app = create_app(settings, enqueuer, open_pool(settings.conninfo(), "web", settings.pool_size))
+    app = create_app(settings, open_enqueuer(settings), open_pool(settings.conninfo(), "web", settings.pool_size))
     run_server(app, settings, listening)
 
 

@@ -137,7 +137,9 @@ REFUSALS: dict[str, tuple[str, bytes, Headers, int, str]] = {
                                            "invalid_signature"),
     "a source whose name is none": ("/webhook/Bad!", TALK, KEY, 404, "unknown_source"),
     "a source with an endless name": ("/webhook/" + "x" * 65, TALK, KEY, 404, "unknown_source"),
-    "a source that leads elsewhere": ("/webhook/%2e%2e%2fapi", TALK, KEY, 404, "not_found"),
+    "a source that leads elsewhere": ("/webhook/%2e%2e%2fapi", TALK, KEY, 404, "unknown_source"),
+    "a wrong secret in the URL": (f"{GENERIC}/more", TALK, KEY, 401, "invalid_signature"),
+    "a secret in the URL of a source without one": ("/webhook/vapi/more", TALK, KEY, 401, "invalid_signature"),
     "a delivery id that is too long": (GENERIC, TALK, {**KEY, "idempotency-key": "x" * 501}, 422, "invalid_request"),
     "a signed id that is too long": (GENERIC, TALK, lambda: signed(TALK, "x" * 501), 422, "invalid_request"),
     "a delivery id in the body that is too long": (GENERIC, orjson.dumps({"delivery_id": "x" * 501}), KEY, 422,
@@ -201,7 +203,7 @@ def test_another_method_is_told_which_one_to_use(client: TestClient, method: str
     assert response.headers["allow"] == "POST"
 
 
-@pytest.mark.parametrize("path", ["/", "/webhooks", "/webhook/generic/more", "/api/sessions", "/.env"])
+@pytest.mark.parametrize("path", ["/", "/webhooks", "/api/sessions", "/.env"])
 def test_an_unknown_path_is_told_in_the_same_shape(client: TestClient, redis_client: "redis.Redis", path: str) -> None:
     check_refusal(client.post(path, content=TALK, headers=KEY), 404, "not_found")
     assert redis_client.dbsize() == 0

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import example, given
@@ -11,13 +11,9 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 
 from domain.errors import InvalidApiKey, SettingsError, SignatureError, SignatureExpired
-from ingest.signatures import (
-    sign_standard_webhooks,
-    standard_key,
-    verify_api_key,
-    verify_github,
-    verify_standard_webhooks,
-)
+from ingest.credentials import verify_api_key
+from ingest.signatures import GITHUB, STANDARD, sign_standard_webhooks, standard_key
+from tests.ingest.requests import request
 
 WINDOW = 300
 # Vectors 1 and 2: the tests of standard-webhooks and svix. Vector 3: standard-webhooks' Rust tests. Vector 9: GitHub.
@@ -41,7 +37,11 @@ def headers(
 def verify(
     sent: Mapping[str, str], *secrets: str, body: bytes = BODY, now: float = SIGNED_AT, window: int = WINDOW
 ) -> str:
-    return verify_standard_webhooks(sent, body, secrets or (SECRET,), now=now, window_seconds=window)
+    return STANDARD.verify(request(sent, body, now=now, window_seconds=window), secrets or (SECRET,))
+
+
+def verify_github(sent: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
+    GITHUB.verify(request(sent, body), secrets)
 
 
 def test_the_published_vector_verifies_and_tells_the_message_id() -> None:
@@ -109,7 +109,7 @@ def test_a_sender_that_rotates_may_sign_with_several_secrets() -> None:
 
 def test_without_a_secret_nothing_verifies() -> None:
     with pytest.raises(SignatureError):
-        verify_standard_webhooks(headers(), BODY, (), now=SIGNED_AT, window_seconds=WINDOW)
+        STANDARD.verify(request(headers(), BODY, now=SIGNED_AT), ())
 
 
 @pytest.mark.parametrize("off", [-WINDOW, -1, 0, 1, WINDOW])
