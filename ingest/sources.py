@@ -194,7 +194,7 @@ def identify_recall(value: Value, request: Request) -> Identity:
 def identify_assemblyai(value: Value, request: Request) -> Identity:
     if at(value, "transcript_id") is not None:
         status = at(value, "status")
-        return Identity(joined("transcript", status), joined(value["transcript_id"], status))
+        return Identity(f"transcript.{status}", joined(value["transcript_id"], status))
     return Identity("session", joined(at(value, "session_id")))
 
 
