@@ -25,8 +25,8 @@ from domain.errors import (
     error_body,
 )
 from domain.settings import Settings
+from ingest import chatgpt, sources
 from ingest import request as received
-from ingest import sources
 from ingest.accepting import Greeting, accept, accept_setup
 from ingest.credentials import authenticate
 from ingest.enqueueing import Enqueue, Outcome
@@ -69,12 +69,16 @@ def webhook_routes(
             raise HTTPException(405, headers={"allow": "POST"})
         return JSONResponse(greeting.answer)
 
+    async def chatgpt_schema(request: Request) -> Response:
+        return JSONResponse(chatgpt.openapi(server_called(request, settings.public_url)))
+
     async def reply(request: Request) -> Response:
         return await reply_to(request, settings, replies)
 
     return [
         Route("/webhook", webhook, methods=["POST"]),
         Route("/webhook/replies/{delivery}", reply, methods=["GET"]),
+        Route("/webhook/chatgpt/openapi.json", chatgpt_schema, methods=["GET"]),
         Route("/webhook/{source}", webhook, methods=["POST"]),
         Route("/webhook/{source}/{secret:path}", webhook, methods=["POST"]),
         Route("/webhook/{source}", setup, methods=["GET"]),
@@ -94,24 +98,32 @@ async def receive(request: Request, settings: Settings) -> received.Request:
 
 
 def arrived_as(request: Request, settings: Settings, body: bytes) -> received.Request:
+    source, end = request.path_params.get("source", NATIVE), request.path_params.get("secret")
+    operation = end if end in sources.source_named(source).operations else None
     return received.Request(
-        source=request.path_params.get("source", NATIVE),
+        source=source,
         headers={name.lower(): value for name, value in request.headers.items()},
         query=dict(request.query_params),
         body=body,
         received_at=datetime.now(UTC),
         url=url_called(request, settings.public_url),
-        path_secret=request.path_params.get("secret"),
+        path_secret=end if operation is None else None,
+        operation=operation,
         window_seconds=settings.signature_window_seconds,
     )
 
 
 def url_called(request: Request, public_url: str | None) -> str:
     """The address as the sender wrote it, byte for byte; behind a proxy only the setting knows its beginning."""
-    base = public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
     path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     query: bytes = request.scope["query_string"]
-    return base.rstrip("/") + (path.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
+    return server_called(request, public_url) + (path.partition(b"?")[0] + (b"?" + query if query else b"")).decode(
+        "latin-1"
+    )
+
+
+def server_called(request: Request, public_url: str | None) -> str:
+    return (public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}").rstrip("/")
 
 
 async def answer(arrived: received.Request, delivery: Delivery, outcome: Outcome, replies: Replies | None) -> Response:

@@ -21,7 +21,8 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Request:
-    """A request of a sender. `url` is the address that it called, `path_secret` the secret at the end of that.
+    """A request of a sender. `url` is the address that it called; at the end of that there may be a secret
+    (`path_secret`), or an `operation` where a source has several.
 
     `window_seconds` is how far a signed timestamp may be off where the sender's rules leave that open.
     """
@@ -33,6 +34,7 @@ class Request:
     received_at: datetime
     url: str = ""
     path_secret: str | None = None
+    operation: str | None = None
     window_seconds: int = 300
 
     @property

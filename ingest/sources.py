@@ -14,6 +14,7 @@ from typing import Any
 from domain.delivery import NATIVE
 from domain.errors import SettingsError, SignatureError, UnknownKind
 from domain.settings import SOURCE_SECRET_PREFIX, Settings
+from ingest import chatgpt
 from ingest.request import Request, at
 from ingest.request_signatures import LiveKit, Twilio
 from ingest.signatures import (
@@ -65,6 +66,7 @@ class Source:
     answer          what its clients expect in it besides
     waits           whether the sender wants what comes of a delivery in the answer
     session         the session of a body that cannot name it
+    operations      what may stand at the end of the address, in place of a secret
     """
 
     identify: Identify
@@ -80,6 +82,7 @@ class Source:
     answer: Callable[[Request], Json] = lambda request: {}
     waits: Callable[[Value, Identity], bool] = lambda value, identity: False
     session: Callable[[Value, Request], str | None] = lambda value, request: None
+    operations: tuple[str, ...] = ()
 
 
 def first(value: Value, path: Path) -> Any:
@@ -139,14 +142,15 @@ def identify_generic(value: Value, request: Request) -> Identity:
     return Identity(kinds[0] if kinds else "transcript", given if isinstance(given, str) else None)
 
 
-CHATGPT_OPERATIONS = ("save_conversation", "remember", "add_task", "what_was_decided")
-
-
 def identify_chatgpt(value: Value, request: Request) -> Identity:
     """A model sends no id. What it says twice on one day is a retry; a question is asked anew each time."""
-    operation = value.get("operation") or request.query.get("operation")
-    if operation not in CHATGPT_OPERATIONS:
-        raise UnknownKind("The body's `operation` is none we know.", hint=f"One of {', '.join(CHATGPT_OPERATIONS)}.")
+    operation = request.operation or value.get("operation")
+    if not isinstance(operation, str) or operation not in chatgpt.OPERATIONS:
+        known = ", ".join(chatgpt.OPERATIONS)
+        raise UnknownKind(
+            "The `operation` is missing or none we know.", hint=f"Post to /webhook/chatgpt/ and one of {known}."
+        )
+    chatgpt.check_fields(operation, value)
     if operation == "what_was_decided":
         return Identity(operation, str(uuid.uuid4()))
     words = hashlib.sha256(request.body).hexdigest()
@@ -267,7 +271,10 @@ SOURCES: Mapping[str, Source] = {
     NATIVE: Source(identify_native, answer=native_answer, waits=waits_native),
     "generic": Source(identify_generic),
     "chatgpt": Source(
-        identify_chatgpt, secret_headers=ANY_HEADER, waits=lambda value, identity: identity.event == "what_was_decided"
+        identify_chatgpt,
+        operations=tuple(chatgpt.OPERATIONS),
+        secret_headers=ANY_HEADER,
+        waits=lambda value, identity: identity.event == "what_was_decided",
     ),
     "openai": Source(by("type", "id"), STANDARD),
     "elevenlabs": Source(

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
-from processors.readers import generic, native, texts
+from processors.readers import chatgpt, generic, native, texts
 
 Outcome = Reading | Query | Fetch | None
 Reader = Callable[[Delivery], Outcome]
 
-READERS: Mapping[str, Reader] = {NATIVE: native.read, "generic": generic.read}
+READERS: Mapping[str, Reader] = {NATIVE: native.read, "generic": generic.read, "chatgpt": chatgpt.read}
 
 # Sources of which a delivery may only announce a transcript that has to be fetched.
 ANNOUNCING = frozenset[str]()

@@ -109,6 +109,16 @@ def test_an_assistant_that_asks_is_answered_in_the_response(settings: Settings) 
         assert asked_anew.json()["data"]["count"] == 1
 
 
+@pytest.mark.usefixtures("worker")
+def test_a_gpt_that_asks_what_was_decided_is_told(settings: Settings) -> None:
+    with TestClient(build(settings)) as client:
+        said = {"text": "User: I've decided we take the blue tiles.\nAssistant: Noted.", "session": "kitchen-plan"}
+        assert client.post("/webhook/chatgpt/save_conversation", json=said, headers=KEY).status_code == 200
+        told = client.post("/webhook/chatgpt/what_was_decided", json={"question": "tiles"}, headers=KEY)
+        assert (told.status_code, told.json()["status"], told.json()["data"]["count"]) == (200, "success", 1)
+        assert "blue tiles" in told.json()["message"]
+
+
 def test_who_is_not_answered_in_time_is_told_where_to_ask(
     settings: Settings, shop: Workshop, redis_client: "redis.Redis"
 ) -> None:

@@ -318,7 +318,7 @@ def test_omi_asks_whether_it_is_set_up() -> None:
         ("native", {"type": "collaborative_session_command", "command": "pause_session", "sync": "yes"}, False),
         ("native", {"type": "task_command", "sync": True}, True),
         ("chatgpt", {"operation": "what_was_decided"}, True),
-        ("chatgpt", {"operation": "remember", "sync": True}, False),
+        ("chatgpt", {"operation": "remember", "text": "Blue.", "sync": True}, False),
         ("generic", {"text": "Hello.", "sync": True}, False),
     ],
 )
@@ -334,9 +334,9 @@ def test_chatgpts_words_are_one_delivery_a_day_and_its_questions_are_new_each_ti
     assert later.key != taken("chatgpt", task).key
     question = {"operation": "what_was_decided"}
     assert taken("chatgpt", question).key != taken("chatgpt", question).key
-    assert taken("chatgpt", {"title": "Order tiles"}, query={"operation": "add_task"}).event == "add_task"
-    with pytest.raises(UnknownKind):
-        taken("chatgpt", {"operation": "telepathy"})
+    for unknown in ("telepathy", None, ["remember"]):
+        with pytest.raises(UnknownKind):
+            taken("chatgpt", {"operation": unknown})
 
 
 # At the start
