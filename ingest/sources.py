@@ -268,8 +268,8 @@ def omi_audio(request: Request, secrets: Sequence[str]) -> Json | None:
 ANY_HEADER = ("authorization", "x-api-key")
 
 SOURCES: Mapping[str, Source] = {
-    NATIVE: Source(identify_native, answer=native_answer, waits=waits_native),
-    "generic": Source(identify_generic),
+    NATIVE: Source(identify_native, GITHUB, answer=native_answer, waits=waits_native),
+    "generic": Source(identify_generic, STANDARD),
     "chatgpt": Source(
         identify_chatgpt,
         operations=tuple(chatgpt.OPERATIONS),

@@ -15,7 +15,7 @@ from tests.ingest.requests import request
 from tests.ingest.test_signature_families import SCHEMES, secret_of, signed_by
 
 NAMES = sorted(SOURCES)
-BODY = orjson.dumps({"type": "task_command", "operation": "remember", "text": "Blue it is.", "id": "1"})
+BODY = orjson.dumps({"type": "task_command", "operation": "add_task", "title": "Order tiles", "id": "1"})
 SECRET = "the senders own secret"
 
 

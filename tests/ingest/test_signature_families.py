@@ -24,7 +24,7 @@ NOW = 1_772_000_000.0
 STANDARD_BODY = b'{"test": 2432232314}'
 SCHEMES: dict[str, Scheme] = {name: source.scheme for name, source in SOURCES.items() if source.scheme is not None}
 SECRETS = {"daily": base64.b64encode(b"one of 32 bytes, or of any other").decode()}
-BODY = b'{"call": {"call_id": "call-1"}, "text": "Gr\xc3\xbc\xc3\x9fe"}'
+BODY = b'{"type": "task_command", "call": {"call_id": "call-1"}, "text": "Gr\xc3\xbc\xc3\x9fe"}'
 
 
 def signed_by(name: str, body: bytes = BODY, *, secret: str = "", now: float = NOW, kind: str = "") -> Request:
@@ -297,12 +297,12 @@ def test_synthflow_signs_the_call_and_nothing_else() -> None:
 # Seconds before and after its time at which a signature still verifies.
 WINDOWS = {
     **dict.fromkeys(
-        ("openai", "fathom", "granola", "recall", "zoom", "retell", "vapi", "daily", "ultravox"), (300, 300)
+        ("generic", "openai", "fathom", "granola", "recall", "zoom", "retell", "vapi", "daily", "ultravox"), (300, 300)
     ),
     **dict.fromkeys(("elevenlabs", "speechify"), (300, 1800)),
     "livekit": (60, 360),
 }
-TIMELESS = {"readai", "bland", "synthflow", "circleback", "fireflies", "twilio", "github"}
+TIMELESS = {"native", "readai", "bland", "synthflow", "circleback", "fireflies", "twilio", "github"}
 
 
 def test_every_scheme_has_a_window_or_is_known_to_have_none() -> None:
