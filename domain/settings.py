@@ -80,6 +80,7 @@ class Settings(BaseModel):
         "AI_WEBHOOK_PUBLIC_URL",
         None,
         "address by which senders reach the service, which Twilio signs; unset: as called",
+        pattern=r"^https?://[^/?#]+[^?#]*$",
     )
     body_seconds: float = setting(
         "AI_WEBHOOK_BODY_SECONDS", 20.0, "seconds a sender has for its body; a slower one is answered 408", gt=0

@@ -46,7 +46,7 @@ def accept(request: Request, settings: Settings) -> Delivery | Greeting:
             content_type=content_type,
             body=request.body,
             session_id=request.query.get("session") or source.session(value, request),
-            sync=value is not None and source.waits(value, identity),
+            sync=value is not None and source.waits is not None and source.waits(value, identity),
         )
     )
 

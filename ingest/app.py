@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,7 +99,7 @@ async def receive(request: Request, settings: Settings) -> received.Request:
 
 
 def arrived_as(request: Request, settings: Settings, body: bytes) -> received.Request:
-    source, end = request.path_params.get("source", NATIVE), request.path_params.get("secret")
+    source, end = request.path_params.get("source", NATIVE), request.path_params.get("secret") or None
     operation = end if end in sources.source_named(source).operations else None
     return received.Request(
         source=source,
@@ -142,11 +143,13 @@ async def answer(arrived: received.Request, delivery: Delivery, outcome: Outcome
 
 
 async def reply_to(request: Request, settings: Settings, replies: Replies | None) -> Response:
-    """What came of a delivery, for a sender who did not wait for it; kept for ten minutes."""
-    arrived = arrived_as(request, settings, b"")
-    source = arrived.query.get("source", NATIVE)
-    arrived = received.Request(source, arrived.headers, {}, b"", arrived.received_at, arrived.url)
-    authenticate(arrived, sources.source_named(source), settings)
+    """What came of a delivery, for a sender who did not wait for it; kept for ten minutes. Only sources whose senders
+    wait for answers may ask, by the credentials that they post with."""
+    source = request.query_params.get("source", NATIVE)
+    row = sources.source_named(source)
+    if row.waits is None:
+        raise NotFound("This source gets no replies.", hint="`?source=` is that of the delivery; native unless named.")
+    authenticate(replace(arrived_as(request, settings, b""), source=source), row, settings)
     key = request.path_params["delivery"]
     reply, under_way = await replies.look(key) if replies is not None else (None, False)
     if reply is not None:

@@ -9,10 +9,10 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.errors import InvalidApiKey, SignatureError
+from domain.errors import InvalidApiKey, InvalidJson, SignatureError
 from domain.settings import SOURCE_SECRET_PREFIX, Settings
 from ingest.request import Headers, Request, at
-from ingest.signatures import GITHUB, STANDARD, Scheme, any_equal
+from ingest.signatures import GITHUB, PUBLIC_KEY, STANDARD, Scheme, any_equal
 from ingest.sources import Source
 
 
@@ -25,17 +25,22 @@ class Proof:
 
 
 def authenticate(request: Request, source: Source, settings: Settings) -> Proof:
-    """Raises InvalidApiKey or SignatureError unless the sender may post as this source."""
-    secrets = settings.secrets_of(request.source)
+    """Raises InvalidApiKey or SignatureError unless the sender may post as this source.
+
+    A public key verifies signatures of its own kind and is no secret anywhere else: everybody may know it.
+    """
+    keys = settings.secrets_of(request.source)
+    secrets = [key for key in keys if not key.startswith(PUBLIC_KEY)]
     scheme = announced_scheme(source, request.headers)
     if request.path_secret is not None:
         check_path_secret(request, secrets)
     if scheme is not None:
-        if not secrets:
+        verifying = keys if scheme is STANDARD else secrets
+        if not verifying:
             raise SignatureError("This source has no signing secret here.", hint=how_to_come_in(request.source))
-        return Proof(signed=True, delivery_id=scheme.verify(request, secrets))
+        return Proof(signed=True, delivery_id=scheme.verify(request, verifying))
     if request.path_secret is None and not (secrets and brings_own_secret(request, source, secrets)):
-        hint = None if secrets else how_to_come_in(request.source)
+        hint = None if keys else how_to_come_in(request.source)
         verify_api_key(request.headers, settings.api_keys(), hint=hint)
     return Proof()
 
@@ -60,7 +65,10 @@ def brings_own_secret(request: Request, source: Source, secrets: Sequence[str]) 
         return True
     if source.secret_path is None or given or not request.body:
         return False
-    found = at(request.value, source.secret_path)
+    try:
+        found = at(request.value, source.secret_path)
+    except InvalidJson:
+        return False
     return isinstance(found, str) and is_one_of(found, secrets)
 
 

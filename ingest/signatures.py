@@ -25,6 +25,7 @@ from ingest.request import Headers, Request, at
 
 Keys = Callable[[str], list[bytes]]  # from a configured secret to the keys that it may stand for
 
+PUBLIC_KEY = "whpk_"  # what a key begins with that only verifies
 RETELL = re.compile(r"v=([0-9]{1,15}),d=([0-9a-f]{64})")
 MILLISECONDS = 100_000_000_000  # a time at or above this counts milliseconds: as seconds it would be in the year 5138
 
@@ -72,8 +73,8 @@ class StandardWebhooks:
         signed = b".".join((message_id.encode(), timestamp.encode(), request.body))
         given = [decoded(s.removeprefix("v1,")) for s in signatures if s.startswith("v1,")]
         given_asymmetric = [decoded(s.removeprefix("v1a,")) for s in signatures if s.startswith("v1a,")]
-        expected = [sha256(standard_key(s), signed) for s in secrets if not s.startswith("whpk_")]
-        publics = [public_key(s) for s in secrets if s.startswith("whpk_")]
+        expected = [sha256(standard_key(s), signed) for s in secrets if not s.startswith(PUBLIC_KEY)]
+        publics = [public_key(s) for s in secrets if s.startswith(PUBLIC_KEY)]
         matches = [any_equal(one, expected) for one in given]
         matches += [is_signed_by(public, one, signed) for public in publics for one in given_asymmetric]
         if not any(matches):
@@ -86,7 +87,7 @@ class StandardWebhooks:
         return sign_standard_webhooks(secret, message_id, int(request.now), request.body)
 
     def check(self, secret: str) -> object:
-        return public_key(secret) if secret.startswith("whpk_") else standard_key(secret)
+        return public_key(secret) if secret.startswith(PUBLIC_KEY) else standard_key(secret)
 
 
 def sign_standard_webhooks(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
@@ -379,7 +380,7 @@ def standard_key(secret: str) -> bytes:
 
 
 def public_key(secret: str) -> Ed25519PublicKey:
-    key = key_after("whpk_", secret)
+    key = key_after(PUBLIC_KEY, secret)
     if len(key) != 32:
         raise SettingsError("A public key that begins with whpk_ has to go on in base64 of 32 bytes.")
     return Ed25519PublicKey.from_public_bytes(key)

@@ -64,7 +64,7 @@ class Source:
     setup           answers GET with this
     status          of the answer to what was accepted; 204 has no body
     answer          what its clients expect in it besides
-    waits           whether the sender wants what comes of a delivery in the answer
+    waits           whether the sender wants what comes of a delivery in the answer; None: never
     session         the session of a body that cannot name it
     operations      what may stand at the end of the address, in place of a secret
     """
@@ -80,7 +80,7 @@ class Source:
     setup: Json | None = None
     status: int = 200
     answer: Callable[[Request], Json] = lambda request: {}
-    waits: Callable[[Value, Identity], bool] = lambda value, identity: False
+    waits: Callable[[Value, Identity], bool] | None = None
     session: Callable[[Value, Request], str | None] = lambda value, request: None
     operations: tuple[str, ...] = ()
 

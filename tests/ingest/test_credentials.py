@@ -5,14 +5,18 @@ from collections.abc import Mapping
 
 import orjson
 import pytest
+from starlette.testclient import TestClient
 
 from domain.errors import InvalidApiKey, Refused, SignatureError
 from domain.settings import Settings
+from ingest.__main__ import build
 from ingest.accepting import accept
+from ingest.signatures import GITHUB, sign_standard_webhooks
 from ingest.sources import SOURCES
 from tests.conftest import API_KEY
 from tests.ingest.requests import request
-from tests.ingest.test_signature_families import SCHEMES, secret_of, signed_by
+from tests.ingest.test_endpoint import settings_for
+from tests.ingest.test_signature_families import PRIVATE, PUBLIC, SCHEMES, secret_of, signed_by
 
 NAMES = sorted(SOURCES)
 BODY = orjson.dumps({"type": "task_command", "operation": "add_task", "title": "Order tiles", "id": "1"})
@@ -127,6 +131,29 @@ def test_a_header_that_is_no_secret_is_refused(header: str) -> None:
         assert not comes_in(source, {"authorization": header}, settings(source))
 
 
+@pytest.mark.parametrize("source", ["fathom", "vapi", "chatgpt", "synthflow", "twilio", "livekit", "bland", "deepgram"])
+def test_a_public_key_is_no_secret(source: str) -> None:
+    """Everybody may know it, so whoever brings it, or makes an HMAC with it, has proved nothing."""
+    config = settings(source, PUBLIC)
+    assert not comes_in(source, {}, config, path_secret=PUBLIC)
+    for header in ("authorization", "x-api-key", "x-vapi-secret"):
+        assert not comes_in(source, {header: PUBLIC}, config)
+    assert not comes_in(source, GITHUB.sign(request({}, BODY), PUBLIC), config)
+    assert not comes_in(source, {}, config, body=deepgram(PUBLIC))
+    with pytest.raises(SignatureError):
+        accept(signed_by(source, secret=PUBLIC), config) if source in SCHEMES else accept(
+            request({}, BODY, source=source, path_secret=PUBLIC), config
+        )
+    sent = sign_standard_webhooks(PRIVATE, "msg_1", 1_772_000_000, BODY)
+    assert comes_in(source, sent, config)
+
+
+def test_a_slash_at_the_end_is_no_secret(redis_url: str) -> None:
+    with TestClient(build(settings_for(redis_url))) as client:
+        assert client.post("/webhook/generic/", content=BODY, headers={"x-api-key": API_KEY}).status_code == 200
+        assert client.post("/webhook/generic/", content=BODY).status_code == 401
+
+
 def deepgram(secret: object) -> bytes:
     return orjson.dumps({"metadata": {"request_id": "a1", "extra": {"callback_secret": secret}}})
 
@@ -137,6 +164,7 @@ def test_deepgram_brings_its_secret_in_the_body() -> None:
         assert not comes_in("deepgram", {}, settings("deepgram"), body=deepgram(wrong))
     assert not comes_in("deepgram", {"authorization": "Basic eDp5"}, settings("deepgram"), body=deepgram(SECRET))
     assert not comes_in("deepgram", {}, settings(), body=deepgram(""))
+    assert not comes_in("deepgram", {}, settings("deepgram"), body=b"no JSON")
     assert not comes_in("assemblyai", {}, settings("assemblyai"), body=deepgram(SECRET))
 
 

@@ -145,6 +145,8 @@ def test_a_reply_is_told_under_the_same_credentials_only(settings: Settings) -> 
         check_refusal(client.get(place, headers={"x-api-key": "charlies-key"}), 401, "invalid_api_key")
         check_refusal(client.get(place, headers=KEY), 404, "not_found")
         check_refusal(client.get(place + "?source=chatgpt", headers=KEY), 404, "not_found")
+        check_refusal(client.get(place + "?source=otter", headers=KEY), 404, "not_found")
+        check_refusal(client.get(place + "?source=chatgpt"), 401, "invalid_api_key")
         check_refusal(client.get("/webhook/replies/x%00y", headers=KEY), 404, "not_found")
 
 

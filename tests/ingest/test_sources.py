@@ -350,6 +350,12 @@ def test_a_listed_source_without_a_secret_keeps_the_service_from_starting() -> N
     check_secrets(Settings.from_env(environment, env_file=None))
 
 
+@pytest.mark.parametrize("url", ["hooks.example.org", "ftp://x", "https://", "https://x?a=b"])
+def test_a_public_address_that_is_none_is_told_at_the_start(url: str) -> None:
+    with pytest.raises(SettingsError, match="AI_WEBHOOK_PUBLIC_URL"):
+        Settings.from_env({"AI_WEBHOOK_PUBLIC_URL": url}, env_file=None)
+
+
 @pytest.mark.parametrize(
     ("source", "secret"),
     [

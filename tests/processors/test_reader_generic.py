@@ -216,7 +216,7 @@ def test_text_that_is_not_utf_8_or_empty_is_refused(media_type: str) -> None:
 
 
 def test_the_source_chooses_the_reader_of_json_and_others_are_generic() -> None:
-    assert set(READERS) == {NATIVE, "generic"}
+    assert {NATIVE, "generic"} <= set(READERS)
     assert reading_of({"text": "Hi"}, source="fireplace").turns[0].text == "Hi"
     command = {"type": "collaborative_session_command", "command": "pause_session", "session_id": "s"}
     assert reading_of(command, "text/plain;charset=UTF-8", source=NATIVE).session.status == "paused"
