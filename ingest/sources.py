@@ -210,11 +210,12 @@ def identify_grain(value: Value, request: Request) -> Identity:
 
 
 def identify_twilio(value: Value, request: Request) -> Identity:
-    sid = first(value, ("TranscriptionSid", "transcript_sid"))
-    event, sequence = at(value, "TranscriptionEvent"), at(value, "SequenceId")
-    if event is None:
-        return Identity("transcript", joined(sid))
-    return Identity(event, joined(sid, event, sequence) if sequence else joined(sid, event))
+    """A callback about a call, a voice message or a finished transcript; event streams put their events in a list."""
+    if isinstance(value, list):
+        return Identity(at(value, "0.type"), joined(at(value, "0.id")) if len(value) == 1 else None)
+    event = first(value, ("TranscriptionEvent", "event_type", "TranscriptionStatus"))
+    parts = (first(value, ("TranscriptionSid", "transcript_sid")), event, at(value, "SequenceId"))
+    return Identity(event, joined(*(part for part in parts if part is not None)) if parts[0] is not None else None)
 
 
 def identify_github(value: Value, request: Request) -> Identity:
@@ -330,7 +331,7 @@ SOURCES: Mapping[str, Source] = {
     ),
     "grain": Source(identify_grain, handshake=grain_check),
     "tldv": Source(by("event", "event", "id"), secret_headers=ANY_HEADER),
-    "twilio": Source(identify_twilio, Twilio(), forms=True),
+    "twilio": Source(identify_twilio, Twilio(), lists=True, forms=True),
     "livekit": Source(by("event", "id"), LiveKit()),
     "daily": Source(
         by("type", "id"),
@@ -338,7 +339,7 @@ SOURCES: Mapping[str, Source] = {
         probe=daily_probe,
     ),
     "ultravox": Source(by("event", "event", "call.callId"), Ultravox(), status=204),
-    "github": Source(identify_github, GITHUB),
+    "github": Source(identify_github, GITHUB, forms=True),
 }
 OTHER = Source(identify_generic)  # a source that the table does not name posts our own form
 

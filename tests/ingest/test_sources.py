@@ -125,6 +125,15 @@ KNOWN: list[tuple[str, Any, str, str | None]] = [
     ("tldv", {"event": "TranscriptReady", "id": "m1"}, "TranscriptReady", "TranscriptReady:m1"),
     ("tldv", {"anything": "else"}, "transcript", None),
     ("twilio", {"transcript_sid": "GT1", "service_sid": "GA1"}, "transcript", "GT1"),
+    (
+        "twilio",
+        {"transcript_sid": "GT1", "event_type": "transcript_available"},
+        "transcript_available",
+        "GT1:transcript_available",
+    ),
+    ("twilio", [{"type": "com.twilio.transcript.finished", "id": "EZ1"}], "com.twilio.transcript.finished", "EZ1"),
+    ("twilio", [{"type": "a", "id": "EZ1"}, {"type": "b", "id": "EZ2"}], "a", None),
+    ("twilio", {"CallSid": "CA1", "CallStatus": "completed"}, "transcript", None),
     ("livekit", {"event": "room_finished", "id": "EV_1"}, "room_finished", "EV_1"),
     ("daily", {"type": "transcript.ready-to-download", "id": "ev-1"}, "transcript.ready-to-download", "ev-1"),
     ("ultravox", {"event": "call.ended", "call": {"callId": "6f1d"}}, "call.ended", "call.ended:6f1d"),
@@ -143,7 +152,10 @@ def test_a_delivery_is_known_by_what_its_sender_says(
         assert delivery.delivery_id == delivery_id
 
 
-@pytest.mark.parametrize(("source", "body", "event", "delivery_id"), [row for row in KNOWN if row[3] is not None])
+@pytest.mark.parametrize(
+    ("source", "body", "event", "delivery_id"),
+    [row for row in KNOWN if row[3] is not None and isinstance(row[1], dict)],
+)
 def test_a_retry_that_is_not_byte_for_byte_the_same_is_the_same_delivery(
     source: str, body: Any, event: str, delivery_id: str
 ) -> None:
@@ -194,6 +206,8 @@ def test_github_names_its_events_in_a_header() -> None:
     assert (delivery.event, delivery.delivery_id) == ("issues.opened", "guid-1")
     assert taken("github", {"zen": "Keep it simple."}, headers={"x-github-event": "ping"}).event == "ping"
     assert taken("github", {"zen": "Keep it simple."}).event == "transcript"
+    form = taken("github", b"payload=%7B%7D", headers={**headers, "content-type": FORM})
+    assert (form.event, form.content_type) == ("issues", FORM)
 
 
 def test_a_header_that_is_not_signed_makes_no_new_delivery_of_a_signed_one() -> None:
@@ -206,8 +220,8 @@ def test_a_header_that_is_not_signed_makes_no_new_delivery_of_a_signed_one() -> 
     assert delivery.delivery_id == "call_analyzed:call_8"
 
 
-@pytest.mark.parametrize("source", [name for name in NAMES if name != "omi"])
-def test_only_omi_sends_lists(source: str) -> None:
+@pytest.mark.parametrize("source", [name for name in NAMES if name not in ("omi", "twilio")])
+def test_only_omi_and_twilio_send_lists(source: str) -> None:
     with pytest.raises(InvalidJson):
         taken(source, [{"text": "Blue."}])
 
