@@ -1,7 +1,7 @@
 """What of an HTTP request matters here, and its body read once: JSON, or a form where the sender sends forms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -28,12 +28,12 @@ class Request:
     """
 
     source: str
-    headers: Headers
-    query: Mapping[str, str]
-    body: bytes
+    headers: Headers = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     received_at: datetime
-    url: str = ""
-    path_secret: str | None = None
+    url: str = field(default="", repr=False)
+    path_secret: str | None = field(default=None, repr=False)
     operation: str | None = None
     window_seconds: int = 300
 

@@ -1,10 +1,13 @@
 """Who may come in as whom: signatures, secrets in the URL, in headers and in bodies, and the API key."""
 
 import base64
+import logging
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import orjson
 import pytest
+import redis
 from starlette.testclient import TestClient
 
 from domain.errors import InvalidApiKey, Refused, SignatureError
@@ -15,7 +18,7 @@ from ingest.signatures import GITHUB, sign_standard_webhooks
 from ingest.sources import SOURCES
 from tests.conftest import API_KEY
 from tests.ingest.requests import request
-from tests.ingest.test_endpoint import settings_for
+from tests.ingest.test_endpoint import keys, raw_values, settings_for
 from tests.ingest.test_signature_families import PRIVATE, PUBLIC, SCHEMES, secret_of, signed_by
 
 NAMES = sorted(SOURCES)
@@ -152,6 +155,32 @@ def test_a_slash_at_the_end_is_no_secret(redis_url: str) -> None:
     with TestClient(build(settings_for(redis_url))) as client:
         assert client.post("/webhook/generic/", content=BODY, headers={"x-api-key": API_KEY}).status_code == 200
         assert client.post("/webhook/generic/", content=BODY).status_code == 401
+
+
+def test_a_secret_in_the_url_is_in_no_log_and_nowhere_in_redis(
+    redis_url: str, redis_client: "redis.Redis", caplog: pytest.LogCaptureFixture
+) -> None:
+    config = settings_for(redis_url, WEBHOOK_SECRET_OMI=SECRET, AI_WEBHOOK_LOG_LEVEL="DEBUG")
+    caplog.set_level(logging.DEBUG)
+    with TestClient(build(config)) as client:
+        answers = [
+            client.post(f"/webhook/omi/{SECRET}?uid=u7", content=BODY),
+            client.post(f"/webhook/omi/{SECRET}?uid=u7", content=b"no JSON"),
+            client.get(f"/webhook/omi/{SECRET}?uid=u7"),
+            client.post("/webhook/omi/charlies", content=BODY),
+            client.get("/webhook/omi/charlies"),
+        ]
+    assert [answer.status_code for answer in answers] == [200, 400, 200, 401, 401]
+    assert answers[2].json() == {"is_setup_completed": True}
+    assert "message" not in answers[0].json()  # Omi would show it to the person
+    ours = [record for record in caplog.records if record.name.startswith(("ai_webhook", "uvicorn"))]
+    assert len(ours) >= 3
+    told = "".join(record.getMessage() for record in ours) + "".join(answer.text for answer in answers)
+    kept = b"".join(value for name in keys(redis_client) for value in raw_values(redis_client, name))
+    for secret in (SECRET, quote(SECRET), "charlies"):
+        assert secret not in told
+        assert secret.encode() not in kept
+    assert SECRET not in repr(request({"x-api-key": SECRET}, SECRET.encode(), url=SECRET, path_secret=SECRET))
 
 
 def deepgram(secret: object) -> bytes:

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from domain import envelope
-from domain.delivery import QUEUE_NAME
+from domain.delivery import QUEUE_NAME, delivery_key
 from domain.settings import Settings
 from ingest.__main__ import build
 from ingest.app import create_app
@@ -150,7 +150,9 @@ def test_a_reply_is_told_under_the_same_credentials_only(settings: Settings) -> 
         check_refusal(client.get("/webhook/replies/x%00y", headers=KEY), 404, "not_found")
 
 
-def test_the_same_delivery_sent_twice_has_one_reply_for_both(settings: Settings, shop: Workshop) -> None:
+def test_the_same_delivery_sent_twice_has_one_reply_for_both(
+    settings: Settings, shop: Workshop, redis_client: "redis.Redis"
+) -> None:
     body = question("nine")
     with TestClient(patient_app(settings)) as client, ThreadPoolExecutor(2) as pool:
         both = [pool.submit(post, client, body) for _ in range(2)]
@@ -160,6 +162,9 @@ def test_the_same_delivery_sent_twice_has_one_reply_for_both(settings: Settings,
         assert first.json() == second.json()
         assert first.json()["status"] == "success"
         assert post(client, body).json() == first.json()  # it is over, and the reply is still there
+    key = delivery_key("native", "nine")
+    for name in (envelope.reply_name(key), envelope.replied_name(key)):
+        assert cast("int", redis_client.ttl(name)) > 0  # waiting has not made it last for ever
 
 
 def test_a_repeat_whose_reply_is_gone_is_a_duplicate_at_once(
