@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from access.client import Client
 from domain.errors import AIWebhookError, SettingsError, Unavailable
 from domain.settings import Settings
+from ingest.sources import check_secrets
 from ops.data_folder import DataFolder, Secrets, default_data_dir
 from store.migrate import migrate
 
@@ -103,8 +104,9 @@ class Stack:
         self.url = f"http://{self.settings.host}:{self.listening.getsockname()[1]}"
         self.servers.start()
         self.secrets, self.secrets_are_new = self.folder.secrets()
-        migrate(self.database_url())
         environment = self.environment()
+        check_secrets(Settings.from_env(environment))  # as the web process will, which could only end and begin again
+        migrate(self.database_url())
         descriptor = self.listening.fileno()
         self.children = [Child("web", ["web", str(descriptor)], environment, self.say, (descriptor,))]
         self.children += [Child(f"worker {n + 1}", ["worker"], environment, self.say) for n in range(self.workers)]

@@ -1,6 +1,7 @@
 """`ai-webhook up` and the commands that talk to it, each as a process of its own, as a person types them."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from store.database import connect
-from tests.conftest import ROOT
+from tests.conftest import ROOT, reachable_folder
 from tests.journeys.stack import Up, environment, running_up
 from tests.journeys.test_plugs_pulled import leftovers
 
@@ -193,6 +194,16 @@ def test_a_wrong_setting_is_named_in_a_sentence(name: str, value: str) -> None:
     assert done.returncode == 2
     assert name in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_source_that_lacks_its_secret_keeps_up_from_starting_and_leaves_nothing_running() -> None:
+    folder = reachable_folder()
+    done = command("up", "--port", "0", "--data", str(folder), WEBHOOK_SOURCES="generic,zoom")
+    assert done.returncode == 2
+    assert "WEBHOOK_SECRET_ZOOM" in done.stderr
+    assert "GENERIC" not in done.stderr  # `up` has made that one
+    assert not leftovers(str(folder))
+    shutil.rmtree(folder)
 
 
 def test_up_stops_at_once_and_a_second_start_keeps_data_and_key() -> None:
