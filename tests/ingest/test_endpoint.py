@@ -22,6 +22,7 @@ from domain.delivery import BATCH_JOB, QUEUE_NAME, Delivery, delivery_key
 from domain.errors import SettingsError
 from domain.settings import Settings
 from ingest.__main__ import build
+from ingest.request import FORM
 from ingest.signatures import sign_standard_webhooks
 from processors.queueing import DeliveryQueue
 from tests.conftest import API_KEY, GENERIC_SECRET, make_settings
@@ -140,6 +141,11 @@ REFUSALS: dict[str, tuple[str, bytes, Headers, int, str]] = {
     "a source that leads elsewhere": ("/webhook/%2e%2e%2fapi", TALK, KEY, 404, "unknown_source"),
     "a wrong secret in the URL": (f"{GENERIC}/more", TALK, KEY, 401, "invalid_signature"),
     "a secret in the URL of a source without one": ("/webhook/vapi/more", TALK, KEY, 401, "invalid_signature"),
+    "a secret in the URL that is no text": (f"{GENERIC}/%00%ff%F0%9F%9A%B2", TALK, {}, 401, "invalid_signature"),
+    "a secret in the URL with slashes": (f"{GENERIC}/a/b//c%2Fd?x=%ff", TALK, {}, 401, "invalid_signature"),
+    "a form of a source that sends none": ("/webhook/zoom", b"a=b", {**KEY, "content-type": FORM}, 400, "invalid_json"),
+    "a form that is no text": ("/webhook/twilio", b"a=\xff", {**KEY, "content-type": FORM}, 422, "invalid_request"),
+    "a form of 1,001 fields": ("/webhook/twilio", b"a&" * 1001, {**KEY, "content-type": FORM}, 422, "invalid_request"),
     "a delivery id that is too long": (GENERIC, TALK, {**KEY, "idempotency-key": "x" * 501}, 422, "invalid_request"),
     "a signed id that is too long": (GENERIC, TALK, lambda: signed(TALK, "x" * 501), 422, "invalid_request"),
     "a delivery id in the body that is too long": (GENERIC, orjson.dumps({"delivery_id": "x" * 501}), KEY, 422,
