@@ -9,15 +9,20 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
-from processors.readers import chatgpt, generic, native, texts
+from processors.readers import assemblyai, chatgpt, generic, native, texts
 
 Outcome = Reading | Query | Fetch | None
 Reader = Callable[[Delivery], Outcome]
 
-READERS: Mapping[str, Reader] = {NATIVE: native.read, "generic": generic.read, "chatgpt": chatgpt.read}
+READERS: Mapping[str, Reader] = {
+    NATIVE: native.read,
+    "assemblyai": assemblyai.read,
+    "chatgpt": chatgpt.read,
+    "generic": generic.read,
+}
 
 # Sources of which a delivery may only announce a transcript that has to be fetched.
-ANNOUNCING = frozenset[str]()
+ANNOUNCING = frozenset({"assemblyai"})
 
 # Bodies that are text whoever sends them.
 TEXT_READERS: Mapping[str, Reader] = {
