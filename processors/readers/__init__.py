@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
-from processors.readers import assemblyai, chatgpt, generic, native, texts
+from processors.readers import assemblyai, chatgpt, deepgram, generic, native, texts
 
 Outcome = Reading | Query | Fetch | None
 Reader = Callable[[Delivery], Outcome]
@@ -18,6 +18,7 @@ READERS: Mapping[str, Reader] = {
     NATIVE: native.read,
     "assemblyai": assemblyai.read,
     "chatgpt": chatgpt.read,
+    "deepgram": deepgram.read,
     "generic": generic.read,
 }
 
