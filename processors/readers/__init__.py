@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
-from processors.readers import assemblyai, chatgpt, deepgram, generic, native, texts
+from processors.readers import assemblyai, chatgpt, deepgram, generic, native, texts, zoom
 
 Outcome = Reading | Query | Fetch | None
 Reader = Callable[[Delivery], Outcome]
@@ -20,10 +20,11 @@ READERS: Mapping[str, Reader] = {
     "chatgpt": chatgpt.read,
     "deepgram": deepgram.read,
     "generic": generic.read,
+    "zoom": zoom.read,
 }
 
 # Sources of which a delivery may only announce a transcript that has to be fetched.
-ANNOUNCING = frozenset({"assemblyai"})
+ANNOUNCING = frozenset({"assemblyai", "zoom"})
 
 # Bodies that are text whoever sends them.
 TEXT_READERS: Mapping[str, Reader] = {
