@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
-from processors.readers import assemblyai, chatgpt, deepgram, generic, native, texts, zoom
+from processors.readers import assemblyai, chatgpt, deepgram, generic, native, texts, twilio, zoom
 
 Outcome = Reading | Query | Fetch | None
 Reader = Callable[[Delivery], Outcome]
@@ -20,11 +20,12 @@ READERS: Mapping[str, Reader] = {
     "chatgpt": chatgpt.read,
     "deepgram": deepgram.read,
     "generic": generic.read,
+    "twilio": twilio.read,
     "zoom": zoom.read,
 }
 
 # Sources of which a delivery may only announce a transcript that has to be fetched.
-ANNOUNCING = frozenset({"assemblyai", "zoom"})
+ANNOUNCING = frozenset({"assemblyai", "twilio", "zoom"})
 
 # Bodies that are text whoever sends them.
 TEXT_READERS: Mapping[str, Reader] = {
