@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
-from processors.readers import assemblyai, chatgpt, deepgram, generic, native, texts, twilio, zoom
+from processors.readers import assemblyai, chatgpt, daily, deepgram, generic, native, texts, twilio, zoom
 
 Outcome = Reading | Query | Fetch | None
 Reader = Callable[[Delivery], Outcome]
@@ -18,6 +18,7 @@ READERS: Mapping[str, Reader] = {
     NATIVE: native.read,
     "assemblyai": assemblyai.read,
     "chatgpt": chatgpt.read,
+    "daily": daily.read,
     "deepgram": deepgram.read,
     "generic": generic.read,
     "twilio": twilio.read,
@@ -25,7 +26,7 @@ READERS: Mapping[str, Reader] = {
 }
 
 # Sources of which a delivery may only announce a transcript that has to be fetched.
-ANNOUNCING = frozenset({"assemblyai", "twilio", "zoom"})
+ANNOUNCING = frozenset({"assemblyai", "daily", "twilio", "zoom"})
 
 # Bodies that are text whoever sends them.
 TEXT_READERS: Mapping[str, Reader] = {
