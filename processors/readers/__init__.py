@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
-from processors.readers import assemblyai, chatgpt, daily, deepgram, generic, native, texts, twilio, zoom
+from processors.readers import (
+    assemblyai,
+    chatgpt,
+    daily,
+    deepgram,
+    generic,
+    github,
+    livekit,
+    native,
+    texts,
+    twilio,
+    zoom,
+)
 
 Outcome = Reading | Query | Fetch | None
 Reader = Callable[[Delivery], Outcome]
@@ -21,6 +33,8 @@ READERS: Mapping[str, Reader] = {
     "daily": daily.read,
     "deepgram": deepgram.read,
     "generic": generic.read,
+    "github": github.read,
+    "livekit": livekit.read,
     "twilio": twilio.read,
     "zoom": zoom.read,
 }
