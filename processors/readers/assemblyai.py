@@ -38,7 +38,7 @@ def read(delivery: Delivery) -> Reading | Fetch | None:
 def read_stream(delivery: Delivery, body: Fields) -> Reading:
     session_id = session_of_source(delivery, body.identifier("session_id"))
     turns = bounded(turn for message in final_turns(body) if (turn := turn_of_message(message)) is not None)
-    return reading_of(SessionDraft(session_id), turns)
+    return reading_of(SessionDraft(session_id, status="completed"), turns)
 
 
 def final_turns(body: Fields) -> list[Fields]:
@@ -84,7 +84,7 @@ def read_recording(delivery: Delivery, body: Fields, transcript_id: str) -> Read
     if status in ("queued", "processing"):
         raise Unreadable("The transcript is announced but not finished; replay it later.", code="fetch_pending")
     metadata = details(answer, "audio_duration", "language_code", "speech_model")
-    session = SessionDraft(session_of_source(delivery, transcript_id), metadata=metadata)
+    session = SessionDraft(session_of_source(delivery, transcript_id), status="completed", metadata=metadata)
     return reading_of(session, turns_of_answer(answer), answer.text("summary"))
 
 

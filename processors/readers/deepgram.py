@@ -35,7 +35,9 @@ def read(delivery: Delivery) -> Reading | None:
         raise Unreadable("There is nothing to keep: no words were recognised.", code="no_turns")
     return Reading(
         SessionDraft(
-            session_of_source(delivery, request_id), metadata=details(metadata, "created", "duration", "channels")
+            session_of_source(delivery, request_id),
+            status="completed",
+            metadata=details(metadata, "created", "duration", "channels"),
         ),
         turns=turns,
         format="dialogue" if any(turn.speaker for turn in turns) else "transcript",

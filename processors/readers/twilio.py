@@ -189,6 +189,7 @@ def read_transcript(delivery: Delivery, transcript: str, about: Fields, pages: I
     call = channel.object("media_properties").object("reference_sids").identifier("call_sid")
     session = SessionDraft(
         session_of_source(delivery, call or transcript),
+        status="completed",
         participants=tuple(dict.fromkeys(name for name, _ in speakers.values())),
         metadata={
             "transcript_sid": transcript,

@@ -203,7 +203,11 @@ def read_files(talk: Talk, fetched: Sequence[bytes], *, extent: Extent) -> Readi
     if not turns:
         raise Unreadable("There is nothing to keep: the transcript has no words.", code="no_turns")
     named = tuple(dict.fromkeys(turn.speaker for turn in turns if turn.speaker))
-    session = replace(talk.session, participants=talk.session.participants or named[:100])
+    session = replace(
+        talk.session,
+        participants=talk.session.participants or named[:100],
+        status="completed" if extent == "whole" else None,
+    )
     return Reading(session, turns=tuple(turns), format="dialogue" if named else "transcript", extent=extent)
 
 

@@ -28,6 +28,7 @@ def test_a_streaming_session_is_read_turn_by_turn() -> None:
     reading = reading_of(deliver("assemblyai", payload("assemblyai", "streaming.json")))
     assert reading.session.id == "assemblyai-6c1f0c52-0000-4000-8000-000000000001"
     assert (len(reading.turns), reading.extent, reading.format) == (24, "whole", "dialogue")
+    assert reading.session.status == "completed"
     assert rows(reading)[:3] == [
         ("Speaker A", "other", "Right, so the episode about rainwater has to go out on Friday.", 0.4, 3.95),
         ("Speaker B", "other", "Do we have enough tape for forty minutes?", 6.6, 8.95),
@@ -79,7 +80,7 @@ def test_a_recording_is_fetched_with_the_bare_token_and_then_read() -> None:
         ("Speaker A", "other", EAST, 8.9, 13.4),
         ("Speaker B", "other", "That is the dearer way.", 16.0, 17.5),
     ]
-    assert (len(reading.turns), reading.extent) == (7, "whole")
+    assert (len(reading.turns), reading.extent, reading.session.status) == (7, "whole", "completed")
 
 
 def test_an_id_cannot_lead_the_fetch_elsewhere() -> None:

@@ -25,6 +25,7 @@ def test_utterances_are_turns() -> None:
     reading = reading_of(deliver("deepgram", payload("deepgram", "utterances.json")))
     assert reading.session.id == "deepgram-a1b2c3d4-0000-4000-8000-00000000000a"
     assert (len(reading.turns), reading.extent, reading.format) == (22, "whole", "dialogue")
+    assert reading.session.status == "completed"
     assert rows(reading)[:2] == [
         ("Speaker 0", "other", "Okay, the workshop is empty, let us plan the winter.", 0.4, 3.4),
         ("Speaker 1", "other", "Before that, how many bikes are still waiting?", 6.0, 8.4),

@@ -66,7 +66,7 @@ def test_a_segment_is_one_turn_at_its_instant() -> None:
     assert reading.session.metadata == {"language_code": "en-US"}
     assert rows(reading) == [("Inbound", "user", "I've decided to have both done at once.", None, None)]
     assert reading.turns[0].start_time == datetime(2026, 3, 2, 9, 58, 41, 454203, tzinfo=UTC)
-    assert reading.extent == "live"
+    assert (reading.extent, reading.session.status) == ("live", None)
     other = reading_of(recorded("transcription-content-outbound.form"))
     assert rows(other) == [("Outbound", "other", "That saves you the second trip.", None, None)]
     assert other.session.id == CALL
@@ -124,7 +124,7 @@ def test_a_transcript_is_read_into_the_session_of_its_call() -> None:
         "duration": 130,
         "media_start_time": "2026-03-02T09:58:00Z",
     }
-    assert (len(reading.turns), reading.extent) == (24, "whole")
+    assert (len(reading.turns), reading.extent, reading.session.status) == (24, "whole", "completed")
     assert rows(reading)[:2] == [
         ("Agent", "other", "Garage Holm, Dana speaking.", 0.84, 2.04),
         ("Otto Berg", "user", "Hello, this is Otto Berg, I brought in the green van yesterday.", 4.64, 8.24),

@@ -39,7 +39,7 @@ def test_the_file_of_a_meeting_is_fetched_with_the_token_of_the_event() -> None:
 def test_a_meeting_is_read_with_its_speakers_and_seconds() -> None:
     reading = reading_of(deliver("zoom", MEETING, (VTT,)))
     session = reading.session
-    assert (session.id, session.title) == ("zoom-u1==", "Tiles for the lobby")
+    assert (session.id, session.title, session.status) == ("zoom-u1==", "Tiles for the lobby", "completed")
     assert session.participants == ("Mara Lind", "Jon Ek", "Priya Nair")
     assert session.metadata == {
         "start_time": "2026-03-02T09:00:00Z",
@@ -126,7 +126,7 @@ def test_a_phone_call_is_read_from_its_timeline_or_its_captions() -> None:
         ("Sam Ito", "other", "Sam Ito here, I need to move my appointment to Friday.", 3.5, 7.0),
         ("Lea Brandt", "other", "Friday at two is free.", 8.0, 10.0),
     ]
-    assert reading.extent == "part"
+    assert (reading.extent, reading.session.status) == ("part", None)
     assert said(reading_of(deliver("zoom", CALL, (vtt("Sam Ito: Hello."),)))) == [("Sam Ito", "Hello.")]
 
 
