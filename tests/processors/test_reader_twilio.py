@@ -13,7 +13,6 @@ from domain.errors import UnknownEvent
 from processors.extracting import extract
 from processors.joining import join
 from processors.readers import ANNOUNCING, read
-from store.sessions import Told
 from tests.processors.sent import (
     FORM,
     WRONG,
@@ -75,9 +74,9 @@ def test_a_segment_is_one_turn_at_its_instant() -> None:
 def test_segments_out_of_order_join_in_order_and_a_repeat_changes_nothing() -> None:
     later = reading_of(recorded("transcription-content-outbound.form"))
     earlier = reading_of(recorded("transcription-content.form"))
-    both, _ = join(Told(turns=later.turns), earlier)
-    assert [turn.speaker for turn in both.turns] == ["Inbound", "Outbound"]
-    assert join(Told(turns=both.turns), later)[1] is False
+    both = join([later, earlier]).turns
+    assert [turn.speaker for turn in both] == ["Inbound", "Outbound"]
+    assert join([later, earlier, later]).turns == both
 
 
 @pytest.mark.parametrize(
