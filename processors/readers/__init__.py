@@ -12,13 +12,22 @@ from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
 from processors.readers import (
     assemblyai,
     chatgpt,
+    circleback,
     daily,
     deepgram,
+    fathom,
+    fireflies,
     generic,
     github,
+    grain,
+    granola,
     livekit,
     native,
+    otter,
+    readai,
+    recall,
     texts,
+    tldv,
     twilio,
     zoom,
 )
@@ -30,17 +39,26 @@ READERS: Mapping[str, Reader] = {
     NATIVE: native.read,
     "assemblyai": assemblyai.read,
     "chatgpt": chatgpt.read,
+    "circleback": circleback.read,
     "daily": daily.read,
     "deepgram": deepgram.read,
+    "fathom": fathom.read,
+    "fireflies": fireflies.read,
     "generic": generic.read,
     "github": github.read,
+    "grain": grain.read,
+    "granola": granola.read,
     "livekit": livekit.read,
+    "otter": otter.read,
+    "readai": readai.read,
+    "recall": recall.read,
+    "tldv": tldv.read,
     "twilio": twilio.read,
     "zoom": zoom.read,
 }
 
 # Sources of which a delivery may only announce a transcript that has to be fetched.
-ANNOUNCING = frozenset({"assemblyai", "daily", "twilio", "zoom"})
+ANNOUNCING = frozenset({"assemblyai", "daily", "fireflies", "grain", "granola", "recall", "tldv", "twilio", "zoom"})
 
 # Bodies that are text whoever sends them.
 TEXT_READERS: Mapping[str, Reader] = {
