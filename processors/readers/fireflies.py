@@ -49,7 +49,7 @@ QUERY = """query Transcript($transcriptId: String!) {
 }"""
 
 ASSIGNEE = re.compile(r"\*\*(.{1,200}?):?\*\*:?")
-MARKS = re.compile(r"[-*•]\s+|[0-9]{1,3}[.)]\s+|\[[ xX]?\]\s+")
+MARKS = re.compile(r"^(?:[-*•]|[0-9]{1,3}[.)]|\[[ xX]?\])\s+")
 STAMP = re.compile(r"\s*\(([0-9:]{4,8})\)$")
 
 
@@ -120,4 +120,4 @@ def action_items(summary: Fields) -> Iterator[Item]:
             continue
         stamp = STAMP.search(line[-40:])
         text = line[: len(line) - len(stamp[0])] if stamp else line
-        yield item_of(MARKS.sub("", text, count=1) if MARKS.match(text) else text, assignee=assignee)
+        yield item_of(MARKS.sub("", text, count=1), assignee=assignee, recording_timestamp=stamp and stamp[1])

@@ -80,6 +80,7 @@ def read_recording(delivery: Delivery, data: Fields, recording: str) -> Reading:
         turns,
         summary=about.object("ai_summary").text("text"),
         items=items_of(turns, action_items=map(read_item, about.objects("ai_action_items"))),
+        may_follow=True,
     )
 
 

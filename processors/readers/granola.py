@@ -68,7 +68,8 @@ def read_note(delivery: Delivery, note_id: str, note: Fields, pages: Iterable[Fi
         people=people_of([owner], note.objects("attendees")),
         metadata=short_details(note, "web_url", "created_at"),
     )
-    return reading_of(session, turns, summary=note.text("summary_markdown", "summary_text"))
+    summary = note.text("summary_markdown", "summary_text")
+    return reading_of(session, turns, summary=summary, may_follow=True)
 
 
 def read_turns(entries: list[Fields], owner: str) -> tuple[Turn, ...]:

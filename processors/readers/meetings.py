@@ -57,12 +57,21 @@ def session_of(
 
 
 def reading_of(
-    session: SessionDraft, turns: tuple[Turn, ...], *, summary: str | None = None, items: Items = ((), ())
+    session: SessionDraft,
+    turns: tuple[Turn, ...],
+    *,
+    summary: str | None = None,
+    items: Items = ((), ()),
+    may_follow: bool = False,
 ) -> Reading:
-    """A whole talk. Raises Unreadable: no_turns when neither turns nor anything of the sender's own is there."""
+    """A whole talk. Raises Unreadable: no_turns when neither turns nor anything of the sender's own is there.
+
+    `may_follow`: the sender announces a talk without telling whether its transcript is ready, so it is tried again.
+    """
     memories, tasks = items
     if not (turns or summary or memories):
-        raise Unreadable("There is nothing to keep: no transcript, no summary, no items.", code="no_turns")
+        message = "There is nothing to keep: no transcript, no summary, no items."
+        raise Unreadable(message, code="no_turns", retry=may_follow)
     named = any(turn.speaker for turn in turns) or not turns
     return Reading(
         session,

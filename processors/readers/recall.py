@@ -40,7 +40,7 @@ SILENT = (
 
 
 def read(delivery: Delivery) -> Reading | Fetch | None:
-    """A segment, or the whole transcript once it is fetched; None for a segment without words and for the bot's doings."""
+    """A segment, or the whole transcript once it is fetched; None for what has no words."""
     body = parse_object(delivery.body)
     event, data = body.text("event") or "", body.object("data")
     if event == "transcript.data":

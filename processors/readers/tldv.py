@@ -63,4 +63,4 @@ def read_transcript(delivery: Delivery, data: Fields, meeting: str) -> Reading |
         address = f"/v1alpha1/meetings/{quote(meeting, safe='')}/transcript"
         return Fetch(address, token_header="x-api-key", token_prefix="")  # noqa: S106 - the name of a header
     names_heard = tuple(dict.fromkeys(turn.speaker for turn in turns if turn.speaker))
-    return reading_of(session_of(delivery, meeting, people=names_heard), turns)
+    return reading_of(session_of(delivery, meeting, people=names_heard), turns, may_follow=given is None)
