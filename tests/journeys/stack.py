@@ -24,16 +24,16 @@ def environment() -> dict[str, str]:
 
 
 class Up:
-    """`ai-webhook up` on a folder; `lines` is what it has printed so far."""
+    """`ai-webhook up` on a folder, with these settings in its environment; `lines` is what it has printed so far."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
         self.folder = folder
         self.lines: list[str] = []
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ops", "up", "--port", "0", "--data", str(folder), *arguments],
             cwd=ROOT,
-            env=environment(),
+            env=environment() | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -91,9 +91,9 @@ class Up:
 
 
 @contextmanager
-def running_up(*arguments: str) -> Iterator[Up]:
+def running_up(*arguments: str, **settings: str) -> Iterator[Up]:
     folder = reachable_folder()
-    up = Up(folder, *arguments)
+    up = Up(folder, *arguments, **settings)
     try:
         yield up
     finally:

@@ -81,7 +81,7 @@ def test_action_items_keep_their_assignee_and_done_ones_are_no_tasks() -> None:
 
 def test_notes_may_come_before_the_transcript() -> None:
     reading = recorded("circleback", "notes_only")
-    assert (reading.turns, reading.session.id, len(reading.memories)) == ((), "circleback-4711", 2)
+    assert (reading.turns, reading.session.id, len(reading.memories)) == ((), "circleback-4712", 2)
 
 
 def meeting(transcript: Any) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_the_session_is_the_conversation() -> None:
 
 def test_the_older_form_without_meta_and_a_transcript_of_objects() -> None:
     reading = recorded("otter", "older_form")
-    assert reading.session.id == "otter-ot_5XkP"
+    assert reading.session.id == "otter-ot_5XkQ"
     assert rows(reading) == [
         ("Tom Reyes", "other", "We had about four hundred visitors.", 2.5, 5),
         ("Ana Costa", "other", "The queue was too long.", 6, None),
