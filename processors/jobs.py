@@ -35,7 +35,8 @@ from processors.answering import Reply, answer, encoded, refused, success
 from processors.chunking import chunk
 from processors.extracting import extract
 from processors.fetching import FetchFailed, FetchSettings, fetch
-from processors.joining import join, known_again
+from processors.joining import join
+from processors.matching import known_again, told_once
 from processors.queueing import Batch, DeliveryQueue, JobTimeout, RedisFailure
 from processors.readers import ANNOUNCING, Outcome, read
 from processors.tasking import plan
@@ -228,7 +229,7 @@ def understand(reading: Reading, settings: Settings) -> Understanding:
     turns = reading.turns
     if reading.summary:
         turns = (*turns, Turn(speaker="", role="summary", text=reading.summary))
-    drafts = [*reading.memories, *without_repeats(extract(turns), reading.memories)]
+    drafts = told_once(reading.memories, extract(turns))
     planned = {task.memory for task in reading.tasks}
     tasks = [
         task
@@ -242,18 +243,6 @@ def understand(reading: Reading, settings: Settings) -> Understanding:
         memories=drafts,
         tasks=[*reading.tasks, *tasks],
     )
-
-
-def without_repeats(found: Sequence[MemoryDraft], given: Sequence[MemoryDraft]) -> list[MemoryDraft]:
-    """What was extracted, less what the sender gave for the same words."""
-    spans = {(g.type, g.turn, g.quote) for g in given if g.quote}
-    return [
-        draft
-        for draft in found
-        if not any(
-            draft.type == type_ and draft.turn == turn and quote in (draft.quote or "") for type_, turn, quote in spans
-        )
-    ]
 
 
 def tell(conn: Connection, shop: Workshop, delivery: Delivery, reading: Reading) -> Understanding:

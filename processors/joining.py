@@ -6,17 +6,13 @@ the fullest telling of the whole talk takes their place.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
 
 from domain.delivery import Reading
 from domain.memory import MemoryDraft
 from domain.session import Turn
 from domain.task import TaskDraft
-from store.database import Row
-from store.memories import memory_key
 
 SHORTER = 0.5  # a "whole" talk of less than this share of what was heard live was cut off on its way
-ALIKE = 0.75  # two wordings of one statement: difflib's ratio of their titles
 
 Turns = tuple[Turn, ...]
 
@@ -105,27 +101,3 @@ def places(readings: Sequence[Reading]) -> Iterator[int]:
 
 def shifted(task: TaskDraft, begin: int) -> TaskDraft:
     return task if task.memory is None else replace(task, memory=task.memory + begin)
-
-
-def known_again(drafts: Sequence[MemoryDraft], in_use: Sequence[Row]) -> list[MemoryDraft]:
-    """Drafts under the keys by which the session knows them already.
-
-    A talk heard twice is worded twice. What says the same as a memory that people or agents work with is that memory,
-    or its task would be done again.
-    """
-    free = list(in_use)
-    found = []
-    keys = {memory_key(draft) for draft in drafts}
-    for draft in drafts:
-        like = next((row for row in free if draft.extractor == "rules" and is_like(draft, row, keys)), None)
-        if like is not None:
-            free.remove(like)
-            draft = replace(draft, key=like["key"])
-        found.append(draft)
-    return found
-
-
-def is_like(draft: MemoryDraft, known: Row, keys: set[str]) -> bool:
-    if known["key"] in keys or draft.type != known["type"]:
-        return memory_key(draft) == str(known["key"])
-    return SequenceMatcher(None, draft.title.lower(), known["title"].lower(), autojunk=False).ratio() >= ALIKE

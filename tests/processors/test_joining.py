@@ -10,7 +10,7 @@ from domain.delivery import Extent, Reading
 from domain.memory import MemoryDraft
 from domain.session import SessionDraft, Turn
 from domain.task import ArtifactDraft, TaskDraft
-from processors.joining import join, known_again
+from processors.joining import join
 
 SESSION = SessionDraft("meeting")
 HELLO = Turn("Alice", "Hello everybody.", start_seconds=0.0)
@@ -145,27 +145,3 @@ def test_any_order_of_the_deliveries_of_a_talk_gives_the_same_turns(
 def test_what_is_told_twice_is_kept_once(talk: list[Reading]) -> None:
     assert join([*talk, *talk]).turns == join(talk).turns
     assert len(set(join(talk).turns)) == len(join(talk).turns) or any(r.extent == "whole" for r in talk)
-
-
-def draft(title: str) -> MemoryDraft:
-    return MemoryDraft("action_item", title)
-
-
-def used(key: str, title: str) -> dict[str, Any]:
-    return {"id": 1, "key": key, "type": "action_item", "title": title}
-
-
-def test_what_people_work_with_is_known_again_in_other_words() -> None:
-    known = used("action_item-look-up-prices", "Look up prices")
-    reworded, other = known_again([draft("Look up the prices"), draft("Order tiles")], [known])
-    assert (reworded.key, other.key) == ("action_item-look-up-prices", None)
-
-
-def test_a_memory_is_known_again_by_one_draft_only() -> None:
-    known = used("action_item-look-up-prices", "Look up prices")
-    exact, alike = known_again([draft("Look up prices"), draft("Look up the prices")], [known])
-    assert (exact.key, alike.key) == ("action_item-look-up-prices", None)
-    assert [d.key for d in known_again([draft("Look up the prices"), draft("Look up prices")], [known])] == [
-        None,
-        "action_item-look-up-prices",
-    ]
