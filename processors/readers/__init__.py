@@ -11,10 +11,12 @@ import orjson
 from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
 from processors.readers import (
     assemblyai,
+    bland,
     chatgpt,
     circleback,
     daily,
     deepgram,
+    elevenlabs,
     fathom,
     fireflies,
     generic,
@@ -23,12 +25,19 @@ from processors.readers import (
     granola,
     livekit,
     native,
+    omi,
+    openai,
     otter,
     readai,
     recall,
+    retell,
+    speechify,
+    synthflow,
     texts,
     tldv,
     twilio,
+    ultravox,
+    vapi,
     zoom,
 )
 
@@ -38,10 +47,12 @@ Reader = Callable[[Delivery], Outcome]
 READERS: Mapping[str, Reader] = {
     NATIVE: native.read,
     "assemblyai": assemblyai.read,
+    "bland": bland.read,
     "chatgpt": chatgpt.read,
     "circleback": circleback.read,
     "daily": daily.read,
     "deepgram": deepgram.read,
+    "elevenlabs": elevenlabs.read,
     "fathom": fathom.read,
     "fireflies": fireflies.read,
     "generic": generic.read,
@@ -49,16 +60,25 @@ READERS: Mapping[str, Reader] = {
     "grain": grain.read,
     "granola": granola.read,
     "livekit": livekit.read,
+    "omi": omi.read,
+    "openai": openai.read,
     "otter": otter.read,
     "readai": readai.read,
     "recall": recall.read,
+    "retell": retell.read,
+    "speechify": speechify.read,
+    "synthflow": synthflow.read,
     "tldv": tldv.read,
     "twilio": twilio.read,
+    "ultravox": ultravox.read,
+    "vapi": vapi.read,
     "zoom": zoom.read,
 }
 
 # Sources of which a delivery may only announce a transcript that has to be fetched.
-ANNOUNCING = frozenset({"assemblyai", "daily", "fireflies", "grain", "granola", "recall", "tldv", "twilio", "zoom"})
+ANNOUNCING = frozenset(
+    {"assemblyai", "daily", "fireflies", "grain", "granola", "recall", "tldv", "twilio", "ultravox", "zoom"}
+)
 
 # Bodies that are text whoever sends them.
 TEXT_READERS: Mapping[str, Reader] = {

@@ -158,6 +158,7 @@ def test_nothing_that_is_posted_breaks_anything(
 ) -> None:
     secrets = {f"WEBHOOK_SECRET_{name.upper()}": secret_of(name) for name in NAMES}
     settings = settings_for(redis_url, AI_WEBHOOK_SYNC_SECONDS="0", **secrets)
+    accepted: set[str] = set()
 
     @given(
         body=BODIES,
@@ -181,13 +182,16 @@ def test_nothing_that_is_posted_breaks_anything(
         assert answer.status_code in FINE, answer.text
         if answer.status_code >= 400:
             assert answer.json()["error"].keys() == {"code", "message", "hint"}
+        elif answer.content and "delivery" in answer.json():
+            accepted.add(answer.json()["delivery"])
 
     with TestClient(build(settings)) as client:
         post()
         assert client.post("/webhook/generic", json={"text": "Still there."}, headers=KEY).status_code == 200
     kept = recorded(redis_client, conn)
-    assert kept
-    assert {delivery.source for delivery in kept} == {source, "generic"}
+    assert {delivery.source for delivery in kept if delivery.key in accepted} <= {source}
+    assert accepted <= {delivery.key for delivery in kept}
+    assert "generic" in {delivery.source for delivery in kept}
 
 
 def signature(source: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:

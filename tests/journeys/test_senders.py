@@ -49,11 +49,15 @@ FETCHED = {
     "tldv/TranscriptReady.announced.json": ["transcript.json"],
     "twilio/event_stream.json": ["transcript.json", "sentences_1.json", "sentences_2.json"],
     "twilio/transcript_available.json": ["transcript.json", "sentences_1.json", "sentences_2.json"],
+    "ultravox/call.ended.json": ["page_1.json", "page_2.json"],
     "zoom/contact_center.recording_transcript_completed.json": ["contact_center.vtt"],
     "zoom/phone.recording_transcript_completed.json": ["phone.json"],
     "zoom/recording.transcript_completed.json": ["meeting.vtt"],
     "zoom/two_files.json": ["meeting.vtt", "meeting_later.vtt"],
 }
+
+
+PLACED_BY_ARRIVAL = {"omi-wearer-1"}  # their times are when we received them
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,8 @@ def test_turns_are_stored_as_they_were_said(conn: Connection, sent: list[Sent]) 
         turns = [turn for reading in whole for turn in reading.turns]
         parts = [turn for reading in readings if reading.extent == "part" for turn in reading.turns]
         said = [(t.speaker, t.role, t.text, t.start_seconds, t.end_seconds, t.start_time) for t in (*turns, *parts)]
+        if session in PLACED_BY_ARRIVAL:
+            stored, said = ([row[:-1] for row in rows] for rows in (stored, said))
         assert sorted(map(repr, stored)) == sorted(map(repr, said)), (source, session)
         if len(readings) == 1:
             assert stored == said, (source, session)
