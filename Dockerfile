@@ -10,6 +10,7 @@ COPY ingest ingest
 COPY processors processors
 COPY access access
 COPY ops ops
+COPY bench bench
 COPY examples examples
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 # The embedded servers are for machines without Docker; here they would be 45 MB to no use.

@@ -27,6 +27,11 @@ def say(text: str = "") -> None:
     console.print(Text(clean(text)))
 
 
+def note(text: str) -> None:
+    """A line beside the output, for who watches: it is in no pipe."""
+    errors.print(Text(clean(text)))
+
+
 def say_json(value: Any) -> None:
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
 
