@@ -19,6 +19,8 @@ from typing import Any
 
 import orjson
 
+from domain.delivery import NATIVE
+from domain.errors import Unavailable
 from domain.settings import Settings
 from ops.demo import folder_for
 from ops.up import Stack
@@ -26,7 +28,7 @@ from store.database import connect
 
 Row = dict[str, Any]
 AT_MOST: Callable[[float, float], bool] = operator.le
-TURNS, POSTS = 100, 200
+TURNS, POSTS, QUERIES = 100, 200, 200
 
 
 def row(
@@ -44,8 +46,8 @@ def row(
             "goal": goal, "ok": ok}  # fmt: skip
 
 
-def pipeline(settings: Settings) -> list[Row]:
-    """Start, demo, memory of the idle stack, and the time from a POST to being searchable."""
+def pipeline(settings: Settings, *, posts: int = POSTS, queries: int = QUERIES) -> list[Row]:
+    """Start, demo, memory of the idle stack, and the times from a POST to being searchable and to an answer."""
     with folder_for(None) as folder:
         rows = [
             row("up ready, first time", timed_start(settings, folder), "s", goal=6),
@@ -55,7 +57,8 @@ def pipeline(settings: Settings) -> list[Row]:
         with running(settings, folder) as stack:
             if sys.platform == "linux":
                 rows.append(row("idle stack, proportional set size", idle_megabytes(folder), "MB", goal=400))
-            rows += post_to_searchable(stack)
+            rows += post_to_searchable(stack, posts)
+            rows.append(query_answered(stack, queries))
     return rows
 
 
@@ -122,12 +125,12 @@ def proportional_kilobytes(pid: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def post_to_searchable(stack: Stack) -> list[Row]:
+def post_to_searchable(stack: Stack, posts: int) -> list[Row]:
     """One transcript after the other, from the start of the POST until another connection sees its rows."""
     times = []
-    headers = {"authorization": f"Bearer {stack.secrets.api_key}", "content-type": "application/json"}
+    headers = api_key(stack)
     with stack.client() as client, connect(stack.database_url(), "bench") as conn:
-        for number in range(POSTS):
+        for number in range(posts):
             body = transcript(number)
             started = time.perf_counter()
             key = client.deliver("generic", body, headers)["delivery"]
@@ -139,8 +142,27 @@ def post_to_searchable(stack: Stack) -> list[Row]:
     return [row(f"{name}, p50", cuts[49], "ms", goal=100), row(f"{name}, p99", cuts[98], "ms", goal=500)]
 
 
-def transcript(number: int) -> bytes:
-    """A talk of a hundred turns, some of which say something worth keeping."""
+def query_answered(stack: Stack, queries: int) -> Row:
+    """A sender who waits: what was decided, over all sessions, answered through endpoint, queue and worker."""
+    times = []
+    headers = api_key(stack)
+    query = {"type": "collaborative_session_command", "command": "query_memories", "data": {"limit": 10}}
+    with stack.client() as client:
+        for _ in range(queries):
+            started = time.perf_counter()
+            reply = client.deliver(NATIVE, orjson.dumps(query), headers)
+            times.append(1e3 * (time.perf_counter() - started))
+            if reply["status"] != "success":
+                raise Unavailable("A query got no answer in time.")
+    return row("a query answered through the endpoint, p50", statistics.median(times), "ms", goal=60)
+
+
+def api_key(stack: Stack) -> dict[str, str]:
+    return {"authorization": f"Bearer {stack.secrets.api_key}", "content-type": "application/json"}
+
+
+def transcript(number: int, turns: int = TURNS) -> bytes:
+    """A talk of so many turns, some of which say something worth keeping; about 110 bytes a turn."""
     said = (
         "So where were we with the trip planner and the numbers for trains?",
         "I've decided we use the carbon interface for flights, because the docs fit on one page.",
@@ -148,5 +170,5 @@ def transcript(number: int) -> bytes:
         "Add an action item: look up what the free plan allows in a month.",
         "What if we showed a little bar that gets longer with every flight?",
     )
-    turns = [{"speaker": f"Speaker {n % 2}", "text": f"{said[n % len(said)]} ({number}-{n})"} for n in range(TURNS)]
-    return orjson.dumps({"session": f"bench-{uuid.uuid4().hex}", "turns": turns})
+    spoken = [{"speaker": f"Speaker {n % 2}", "text": f"{said[n % len(said)]} ({number}-{n})"} for n in range(turns)]
+    return orjson.dumps({"session": f"bench-{uuid.uuid4().hex}", "turns": spoken})

@@ -1,6 +1,8 @@
 """`ai-webhook bench`: figures and ratios measured side by side in one run."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -8,10 +10,13 @@ from domain.settings import Settings
 from ops.cli import AsJson, app
 from ops.output import show_items
 
+Measure = Callable[[Settings], list[dict[str, Any]]]
+What = Literal["ingest", "pipeline", "claim", "all"]
+
 
 @app.command()
 def bench(
-    what: Annotated[Literal["pipeline", "claim", "all"], typer.Argument(help="What to measure.")] = "all",
+    what: Annotated[What, typer.Argument(help="What to measure.")] = "all",
     deep: Annotated[
         bool, typer.Option("--deep", help="Claims also from a queue of a million tasks; filling it takes minutes.")
     ] = False,
@@ -20,11 +25,16 @@ def bench(
     """Measure the service on this machine, on a fresh folder."""
     from ops.bench import pipeline
     from ops.bench_claim import claim
+    from ops.bench_drain import drain
+    from ops.bench_ingest import ingest
 
     settings = Settings.from_env()
-    rows = [
-        *(pipeline(settings) if what != "claim" else []),
-        *(claim(settings, deep=deep) if what != "pipeline" else []),
-    ]
+    measures: Mapping[str, Sequence[Measure]] = {
+        "ingest": [ingest],
+        "pipeline": [pipeline, drain],
+        "claim": [partial(claim, deep=deep)],
+    }
+    chosen = [measure for name, several in measures.items() if what in (name, "all") for measure in several]
+    rows = [row for measure in chosen for row in measure(settings)]
     columns = ["name", "value", "unit", "reference", "ratio", "goal", "ok"]
     show_items(rows, columns, as_json=as_json, empty="")

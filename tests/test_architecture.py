@@ -27,7 +27,7 @@ MAY_USE = {
     # embedded_servers asks a server that it has just started whether it answers, before there is any schema.
     "psycopg": ["store/*", "ops/embedded_servers.py"],
     "psycopg_pool": ["store/*"],
-    "rq": ["ingest/enqueueing.py", "processors/queueing.py", "access/rq_dashboard.py"],
+    "rq": ["ingest/enqueueing.py", "processors/queueing.py", "access/rq_dashboard.py", "ops/bench_stock.py"],
     "redis": [
         "ingest/enqueueing.py",
         "ingest/limiting.py",
@@ -36,6 +36,7 @@ MAY_USE = {
         "access/rq_dashboard.py",
         "ops/embedded*.py",
         "ops/doctor.py",
+        "ops/bench_*.py",
     ],
     "limits": ["ingest/limiting.py"],
     "cryptography": ["ingest/signatures.py"],

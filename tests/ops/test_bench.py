@@ -1,0 +1,36 @@
+"""The benches run and give rows of one shape. What they measure is not asserted: a busy machine says nothing."""
+
+import sys
+from collections.abc import Sequence
+
+from domain.settings import Settings
+from ops.bench import Row, pipeline
+from ops.bench_drain import drain
+from ops.bench_ingest import Sizes, ingest
+
+TINY = Sizes(rounds=1, posts=64, paced=100, long_ones=2, step=64, steps=2)
+
+
+def check_shape(rows: Sequence[Row], *, names: int) -> None:
+    assert len({row["name"] for row in rows}) == len(rows) == names
+    for row in rows:
+        assert list(row) == ["name", "value", "unit", "reference", "ratio", "goal", "ok"]
+        assert row["value"] >= 0
+        assert (row["goal"] is None) == (row["ok"] is None)
+        assert (row["ratio"] is None) == (not row["reference"])
+
+
+def test_bench_ingest_measures_an_endpoint() -> None:
+    rows = ingest(Settings(), TINY)
+    check_shape(rows, names=5 if sys.platform == "linux" else 4)
+    assert all(row["value"] > 0 for row in rows)
+
+
+def test_bench_pipeline_measures_a_whole_service() -> None:
+    rows = pipeline(Settings(), posts=2, queries=2)
+    check_shape(rows, names=7 if sys.platform == "linux" else 6)
+    assert all(row["value"] > 0 for row in rows)
+
+
+def test_bench_drains_one_backlog_after_the_other() -> None:
+    check_shape(drain(Settings(), transcripts=60, rounds=1), names=2)
