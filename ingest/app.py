@@ -78,9 +78,9 @@ def webhook_routes(
 
     return [
         Route("/webhook", webhook, methods=["POST"]),
+        Route("/webhook/{source}", webhook, methods=["POST"]),
         Route("/webhook/replies/{delivery}", reply, methods=["GET"]),
         Route("/webhook/chatgpt/openapi.json", chatgpt_schema, methods=["GET"]),
-        Route("/webhook/{source}", webhook, methods=["POST"]),
         Route("/webhook/{source}/{secret:path}", webhook, methods=["POST"]),
         Route("/webhook/{source}", setup, methods=["GET"]),
         Route("/webhook/{source}/{secret:path}", setup, methods=["GET"]),

@@ -1,5 +1,6 @@
 """Runs an ASGI application until the process is told to stop."""
 
+import gc
 import logging
 import signal
 import socket
@@ -9,6 +10,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from domain.settings import Settings
+
+# A body of some kilobytes is hundreds of objects in JSON, none of them in a cycle. Python's own threshold, 700, would
+# have each request searched for cycles several times over, which takes as long as parsing does.
+CYCLES_AFTER = 50_000
 
 
 def run_server(app: Starlette, settings: Settings, listening: socket.socket | None = None) -> None:
@@ -27,4 +32,6 @@ def run_server(app: Starlette, settings: Settings, listening: socket.socket | No
         server_header=False,
         timeout_graceful_shutdown=3,
     )
+    gc.freeze()  # what is there by now stays
+    gc.set_threshold(CYCLES_AFTER, 10, 10)
     uvicorn.Server(config).run(sockets=[listening] if listening else None)
