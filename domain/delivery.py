@@ -45,10 +45,10 @@ class Delivery:
     fetched: tuple[bytes, ...] = ()
     readings: int = 0
     sync: bool = False
+    key: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def key(self) -> str:
-        return delivery_key(self.source, self.delivery_id)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", delivery_key(self.source, self.delivery_id))  # asked for more than once
 
 
 # How much of its conversation a delivery tells: `part` adds turns to what is there; `live` are segments of a talk

@@ -20,6 +20,7 @@ from typing import Any
 from domain.delivery import Delivery
 
 PREFIX = "aiw:"
+LINE = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one anew for each delivery
 OPEN = PREFIX + "open"
 BATCHES = PREFIX + "batches"
 SWEEP = PREFIX + "sweep"
@@ -65,7 +66,7 @@ def pack(delivery: Delivery) -> bytes:
     }
     if delivery.sync:
         head["sync"] = True
-    return json.dumps(head, separators=(",", ":")).encode() + b"\n" + delivery.body
+    return LINE.encode(head).encode() + b"\n" + delivery.body
 
 
 def unpack(packed: bytes) -> Delivery:
