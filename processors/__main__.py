@@ -1,5 +1,6 @@
 """`python -m processors`: one worker. Needs DATABASE_URL (or PG*) and REDIS_URL; run as many as there are cores."""
 
+import gc
 import logging
 import os
 import signal
@@ -18,6 +19,9 @@ from processors.queueing import ALIVE_SECONDS, DeliveryQueue, RedisFailure, conn
 from store.database import open_pool
 
 log = logging.getLogger("ai_webhook.processors")
+
+# A batch is many thousands of objects, hardly one of them in a cycle; Python's own threshold is 700.
+CYCLES_AFTER = 50_000
 
 
 def keep_house(shop: Workshop, stopping: threading.Event) -> None:
@@ -63,6 +67,8 @@ def work(settings: Settings) -> None:
     signal.signal(signal.SIGINT, stop)
     house = threading.Thread(target=keep_house, args=(shop, stopping), name="house", daemon=True)
     house.start()
+    gc.freeze()  # what is there by now stays
+    gc.set_threshold(CYCLES_AFTER, 10, 10)
     log.info("worker %s is ready", name)
     while not stopping.is_set():
         told = run_worker(shop.queue.client, name, {BATCH_JOB: partial(process_batch, shop)})
