@@ -15,6 +15,7 @@ Headers = Mapping[str, str]  # names in lower case
 
 FORM = "application/x-www-form-urlencoded"
 MAX_LEVELS = 100
+NESTING = (dict, list)  # a tuple: `dict | list` would be made anew for each value that is looked at
 MAX_FIELDS = 1000
 BOM = b"\xef\xbb\xbf"
 
@@ -83,9 +84,9 @@ def levels(value: Any) -> int:
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
-                below.extend(v for v in item.values() if isinstance(v, dict | list))
+                below.extend(v for v in item.values() if isinstance(v, NESTING))
             elif isinstance(item, list):
-                below.extend(v for v in item if isinstance(v, dict | list))
+                below.extend(v for v in item if isinstance(v, NESTING))
         level = below
     return depth
 
