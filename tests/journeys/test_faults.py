@@ -20,6 +20,7 @@ from tests.journeys.stack import Up, running_up
 from tests.journeys.test_plugs_pulled import body, deliver_until_accepted, kill, wait_until_processed
 
 FROZEN_SECONDS = 20
+WORKERS = 2
 
 
 @pytest.fixture
@@ -145,16 +146,16 @@ def test_a_wiped_redis_loses_nothing_that_postgresql_has(up: Up) -> None:
         with holder.transaction():
             # A job records the raw delivery, commits, and then needs this table.
             holder.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
-            for number in range(10):
+            for number in range(WORKERS):  # each is recorded by one of them, who then waits
                 deliver_until_accepted(up, client, number)
-            wait_until_recorded(up, 10)
+                wait_until_recorded(up, number + 1)
             with redis_of(up) as wiped:
                 wiped.flushall()
             for pid in up.pids("ops.child", "worker"):
                 os.kill(pid, signal.SIGKILL)
         # The sweep leaves what a worker has in hand for a minute, which is over now.
         holder.execute("UPDATE deliveries SET next_attempt_at = now() WHERE state = 'received'")
-    check_all_is_there_once(up, 10)
+    check_all_is_there_once(up, WORKERS)
 
 
 def wait_until_recorded(up: Up, count: int) -> None:
