@@ -11,7 +11,7 @@ from access import actions
 from domain.delivery import Delivery, Fetch, Reading
 from domain.errors import Unreadable
 from domain.settings import Settings
-from processors import jobs, readers
+from processors import jobs, readers, telling
 from processors.__main__ import open_workshop
 from processors.jobs import FETCH_ATTEMPTS, MOST_FETCHES, Workshop
 from store.database import Connection
@@ -199,7 +199,7 @@ def test_what_was_fetched_is_kept_and_read_again_without_the_api(
     api.routes["/calls/1"] = page()
     accept(settings, ring())
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "extract", lambda turns: 1 / 0)
+        patch.setattr(telling, "extract", lambda turns: 1 / 0)
         work(shop)
     assert (told(conn)["state"], told(conn)["pages"]) == ("received", 1)
     api.routes.clear()

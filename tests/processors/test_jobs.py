@@ -10,7 +10,7 @@ import redis
 from domain import envelope
 from domain.delivery import BATCH_JOB
 from domain.settings import Settings
-from processors import jobs
+from processors import jobs, telling
 from processors.__main__ import open_workshop
 from processors.jobs import Workshop, process_batch, sweep
 from processors.queueing import Batch, ListedJob, run_worker
@@ -87,7 +87,7 @@ def test_a_bug_in_one_step_is_recorded_without_what_was_said_and_tried_again(
     key = delivery(talk("walk", "the canary sings"), delivery_id="one")
     accept(settings, key)
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "extract", broken)
+        patch.setattr(telling, "extract", broken)
         work(shop)
     row = conn.execute("SELECT state, attempts, error_code, error FROM deliveries").fetchone()
     assert row is not None
@@ -106,7 +106,7 @@ def test_a_delivery_that_fails_every_time_ends_as_failed(
     settings = make_settings(database_url, redis_url, AI_WEBHOOK_MAX_ATTEMPTS="2")
     shop = open_workshop(settings, "worker-under-test")
     accept(settings, delivery(talk("walk", "words")))
-    monkeypatch.setattr(jobs, "extract", lambda turns: 1 / 0)
+    monkeypatch.setattr(telling, "extract", lambda turns: 1 / 0)
     for _ in range(2):
         work(shop)
         conn.execute("UPDATE deliveries SET next_attempt_at = now()")
