@@ -122,7 +122,7 @@ BEGIN
                 USING ERRCODE = 'AW003';
         END IF;
     END IF;
-    IF fair OR agent.shares_a_queue THEN
+    IF fair OR agent.shares_a_queue OR agent.overdue THEN  -- what was overdue may be for a capability
         FOR candidate IN SELECT q.id FROM queue_of(claim_task.agent_name, agent.can) AS q WHERE NOT fair
                           UNION ALL SELECT q.id FROM fair_queue(claim_task.agent_name, agent.can) AS q WHERE fair LOOP
             PERFORM FROM tasks t WHERE t.id = candidate AND t.status = 'pending' AND is_free(t.id)

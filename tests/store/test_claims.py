@@ -173,6 +173,17 @@ def test_a_task_for_capabilities_goes_to_an_agent_that_has_them_all(conn: Connec
     assert take(conn, AGENT) == ["paint"]
 
 
+@pytest.mark.parametrize("lapsed", [True, False])
+def test_a_task_for_capabilities_is_claimed_when_its_time_has_come(conn: Connection, lapsed: bool) -> None:
+    add(conn, "a", agent_name=None, capabilities=["code"])
+    if lapsed:
+        assert take(conn, "codex") == ["a"]
+        conn.execute("UPDATE tasks SET lease_until = now() - interval '1 s'")
+    else:
+        conn.execute("UPDATE tasks SET not_before = now() - interval '1 s'")
+    assert take(conn) == ["a"]
+
+
 def test_tasks_by_name_and_by_capability_are_one_queue(conn: Connection) -> None:
     add(conn, "mine", priority=50)
     add(conn, "anyones", agent_name=None, capabilities=["code"], priority=90)
