@@ -3,10 +3,10 @@
     aiw:delivery:KEY    the packed delivery, from its acceptance until PostgreSQL has recorded it
     aiw:seen:KEY        left behind for a while, so that a repeat is answered "duplicate" at once
     aiw:batch:ID        list of the delivery keys that the RQ job ID carries
-    aiw:batch:ID:meta   hash: owner (the worker that has it), runs, retry_at (unix seconds)
+    aiw:batch:ID:meta   hash: owner (the worker that has it), runs, excused (of these), retry_at (unix seconds)
     aiw:batches         set of the batches that are not finished; the sweep looks after them
     aiw:open            the batch that may still take deliveries: its job waits in the queue
-    aiw:alive:WORKER    lives while that worker does
+    aiw:alive:WORKER    lives while that worker does, and holds the batch that it is at
     aiw:reply:KEY       for a while, what came of a delivery whose sender waits for it
     aiw:replied:KEY     list that gets an element when the reply is there: what the endpoint waits at
 

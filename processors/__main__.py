@@ -54,6 +54,15 @@ def open_workshop(settings: Settings, name: str) -> Workshop:
     return Workshop(open_pool(settings.conninfo(), "worker", 2), queue, settings)
 
 
+def works_until_told(shop: Workshop, name: str) -> bool:
+    """Works, and answers whether it ended because it was told to; a Redis that is away or full ends it, too."""
+    try:
+        return run_worker(shop.queue.client, name, {BATCH_JOB: partial(process_batch, shop)})
+    except RedisFailure as error:
+        log.warning("work put off: %s", type(error).__name__)
+        return False
+
+
 def work(settings: Settings) -> None:
     name = f"{socket.gethostname()}-{os.getpid()}"
     shop = open_workshop(settings, name)
@@ -71,8 +80,7 @@ def work(settings: Settings) -> None:
     gc.set_threshold(CYCLES_AFTER, 10, 10)
     log.info("worker %s is ready", name)
     while not stopping.is_set():
-        told = run_worker(shop.queue.client, name, {BATCH_JOB: partial(process_batch, shop)})
-        if told or stopping.wait(1):
+        if works_until_told(shop, name) or stopping.wait(1):
             break
     stopping.set()
     house.join(timeout=5)

@@ -54,23 +54,32 @@ class Workshop:
 
 def process_batch(shop: Workshop, batch_id: str) -> None:
     """The job: processes every delivery of a batch exactly once, however often it is run."""
-    batch = shop.queue.begin(batch_id)
+    try:
+        work_on(shop, shop.queue.begin(batch_id))
+    finally:
+        shop.queue.let_go()
+
+
+def work_on(shop: Workshop, batch: Batch) -> None:
     if not batch.keys:
         return
     if batch.runs > 1 and len(batch.keys) > 1:
         shop.queue.split(batch)
         return
+    connected = False
     try:
         with borrowed(shop.pool) as conn:
+            connected = True
             arrived = shop.queue.payloads(batch.keys)
             deliveries.record(conn, arrived)
-            if batch.runs > shop.settings.max_attempts:
+            if batch.broken_runs >= shop.settings.max_attempts:
                 give_up(conn, batch)
             waited_for = {delivery.key for delivery in arrived if delivery.sync}
             replies = process_deliveries(conn, shop, fetch_announced(conn, shop, batch.keys), waited_for)
         shop.queue.reply({key: encoded(reply) for key, reply in replies.items()})
     except (AIWebhookError, RedisFailure, JobTimeout) as error:
-        shop.queue.postpone(batch, min(30.0, 2.0 ** min(batch.runs - 1, 5)))
+        # A batch is not to blame for a database that is not there, however long, but for one that breaks over it.
+        shop.queue.postpone(batch, min(30.0, 2.0 ** min(batch.runs - 1, 5)), excused=not connected)
         log.warning("batch=%s run=%d put off: %s", batch.id, batch.runs, type(error).__name__)
         raise
     shop.queue.finish(batch)
@@ -214,7 +223,7 @@ def fail(conn: Connection, shop: Workshop, delivery: Delivery, error: Exception)
 def give_up(conn: Connection, batch: Batch) -> None:
     """Fails a delivery that took its worker down with it on every try."""
     for key in batch.keys:
-        message = f"Processing ended {batch.runs - 1} times without an answer: the worker died or ran out of time."
+        message = f"Processing ended {batch.broken_runs} times without an answer: the worker died or ran out of time."
         deliveries.record_failure(conn, key, code="worker_lost", message=message, retry=False, max_attempts=1)
         log.warning("failed delivery=%s code=worker_lost", key)
 

@@ -6,9 +6,11 @@ so a job that RQ loses, or that somebody deletes in rq-dashboard, is only late.
 """
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -36,15 +38,16 @@ ALIVE_SECONDS = 6  # a worker that has not said so for this long is taken for de
 REPLY_SECONDS = 600  # how long an answer is kept for a sender who did not wait for it
 LOST_SECONDS = 10  # a batch without an owner whose job is not in the queue for this long is taken for lost
 
-# Closes a batch against further deliveries and takes it. KEYS: open, list, meta. ARGV: batch, worker.
-# Answers the number of runs with this one, then the delivery keys.
+# Closes a batch against further deliveries and takes it. KEYS: open, list, meta, alive. ARGV: batch, worker, seconds
+# that the worker is alive. Answers the number of runs with this one, how many are excused, then the delivery keys.
 BEGIN = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 local keys = redis.call('LRANGE', KEYS[2], 0, -1)
-if #keys == 0 then return {0} end
+if #keys == 0 then return {0, 0} end
+redis.call('SET', KEYS[4], ARGV[1], 'EX', ARGV[3])
 redis.call('HDEL', KEYS[3], 'retry_at', 'missing_since')
 redis.call('HSET', KEYS[3], 'owner', ARGV[2])
-return {redis.call('HINCRBY', KEYS[3], 'runs', 1), unpack(keys)}
+return {redis.call('HINCRBY', KEYS[3], 'runs', 1), redis.call('HGET', KEYS[3], 'excused') or 0, unpack(keys)}
 """
 
 
@@ -60,11 +63,18 @@ def connect(redis_url: str) -> "redis.Redis":
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a job carries. `runs` counts this run; more than 1 means that an earlier one did not finish."""
+    """What a job carries. `runs` counts this run; more than 1 means that an earlier one did not finish. `excused` are
+    the runs that could not begin for want of a server."""
 
     id: str
     keys: list[str]
     runs: int
+    excused: int = 0
+
+    @property
+    def broken_runs(self) -> int:
+        """How many runs the batch itself may have broken."""
+        return self.runs - 1 - self.excused
 
 
 class DeliveryQueue:
@@ -77,12 +87,22 @@ class DeliveryQueue:
         self.seen_seconds = seen_seconds
         self.queue = Queue(QUEUE_NAME, connection=client, serializer="json")
         self.begin_script = client.register_script(BEGIN)
+        self.in_hand = ""  # the batch that this worker is at
+        self.telling = threading.Lock()  # so that what is told last of `in_hand` is what is true
 
     def begin(self, batch: str) -> Batch:
-        """Takes a batch; one that was finished before comes back without keys."""
-        names = [envelope.OPEN, envelope.batch_name(batch), envelope.meta_name(batch)]
-        runs, *keys = cast("list[Any]", self.begin_script(keys=names, args=[batch, self.worker]))
-        return Batch(batch, [key.decode() for key in keys], int(runs))
+        """Takes a batch, until `let_go`; one that was finished before comes back without keys."""
+        alive = envelope.alive_name(self.worker)
+        names = [envelope.OPEN, envelope.batch_name(batch), envelope.meta_name(batch), alive]
+        with self.telling:
+            self.in_hand = batch
+            found = cast("list[Any]", self.begin_script(keys=names, args=[batch, self.worker, ALIVE_SECONDS]))
+        runs, excused, *keys = found
+        return Batch(batch, [key.decode() for key in keys], int(runs), int(excused))
+
+    def let_go(self) -> None:
+        """Whatever became of the batch: this worker is at it no more, which it tells when it next says it is alive."""
+        self.in_hand = ""
 
     def payloads(self, keys: Sequence[str]) -> list[Delivery]:
         """The deliveries that Redis still holds; the others are in PostgreSQL already."""
@@ -112,9 +132,14 @@ class DeliveryQueue:
             self.remove(pipe, batch.id)
             pipe.execute()
 
-    def postpone(self, batch: Batch, seconds: float) -> None:
-        """Lets the sweep run an unfinished batch again after a while."""
-        self.client.hset(envelope.meta_name(batch.id), "retry_at", str(time.time() + seconds))
+    def postpone(self, batch: Batch, seconds: float, *, excused: bool = False) -> None:
+        """Lets the sweep run an unfinished batch again after a while. A run that is excused is not held against it."""
+        name = envelope.meta_name(batch.id)
+        with self.client.pipeline(transaction=True) as pipe:
+            pipe.hset(name, "retry_at", str(time.time() + seconds))
+            if excused:
+                pipe.hincrby(name, "excused", 1)
+            pipe.execute()
 
     def reply(self, replies: Mapping[str, bytes]) -> None:
         """Hands what came of deliveries to those who wait for it, and keeps it for who asks later."""
@@ -149,7 +174,8 @@ class DeliveryQueue:
         pipe.srem(envelope.BATCHES, batch)
 
     def say_alive(self) -> None:
-        self.client.set(envelope.alive_name(self.worker), b"", ex=ALIVE_SECONDS)
+        with self.telling:
+            self.client.set(envelope.alive_name(self.worker), self.in_hand, ex=ALIVE_SECONDS)
 
     def say_gone(self) -> None:
         self.client.delete(envelope.alive_name(self.worker))
@@ -159,8 +185,8 @@ class DeliveryQueue:
         return bool(self.client.set(envelope.SWEEP, self.worker, nx=True, px=max(1, int(seconds * 1000))))
 
     def rescue(self) -> list[str]:
-        """Enqueues again the batches that nobody will finish: their worker died, their run failed and its pause is
-        over, or RQ lost their job. Returns their ids."""
+        """Enqueues again the batches that nobody will finish: their worker died or let go of them, their run failed
+        and its pause is over, or RQ lost their job. Returns their ids."""
         waiting = {job.decode() for job in cast("list[bytes]", self.client.lrange(self.queue.key, 0, -1))}
         members = cast("set[bytes]", self.client.smembers(envelope.BATCHES))
         rescued = [batch for batch in (m.decode() for m in members) if self.is_stranded(batch, waiting)]
@@ -180,7 +206,8 @@ class DeliveryQueue:
         if "retry_at" in meta:
             return time.time() >= float(meta["retry_at"])
         if "owner" in meta:
-            return not self.client.exists(envelope.alive_name(meta["owner"]))
+            at = cast("bytes | None", self.client.get(envelope.alive_name(meta["owner"])))
+            return at is None or at.decode() != batch  # without Redis a worker cannot put off what it lets go of
         # Between the pop from the queue and `begin` a batch has neither a place nor an owner for a moment.
         self.client.hsetnx(name, "missing_since", str(time.time()))
         return time.time() - float(meta.get("missing_since", time.time())) >= LOST_SECONDS
@@ -205,15 +232,31 @@ class ListedJob(Job):  # type: ignore[misc]
         return self.functions[name]
 
 
+class QueueWorker(SimpleWorker):  # type: ignore[misc]
+    """A worker that may end and begin again, under the same name, while Redis is away or full."""
+
+    def register_birth(self) -> None:
+        # RQ refuses a name that is in use, but this one is ours alone: whoever had it could not say that it ended.
+        self.connection.delete(self.key)
+        super().register_birth()
+
+    def teardown(self) -> None:
+        with suppress(RedisError):
+            self.register_death()
+        with suppress(RedisError):
+            self.unsubscribe()
+
+
 def run_worker(
     client: "redis.Redis", name: str, functions: Mapping[str, Callable[..., Any]], *, burst: bool = False
 ) -> bool:
-    """Works on the one queue until told to stop (SIGTERM or SIGINT), and answers whether it was told to.
+    """Works on the one queue until told to stop (SIGTERM or SIGINT), and answers whether it was told to. Ends, perhaps
+    with RedisFailure, also when Redis does not take what RQ writes; then it may be called again.
 
     One queue per process: only then does RQ move a job instead of popping it, and a kill loses nothing.
     """
     ListedJob.functions = functions
-    worker = SimpleWorker(
+    worker = QueueWorker(
         [QUEUE_NAME],
         name=name,
         connection=client,

@@ -9,6 +9,7 @@ import redis
 
 from domain import envelope
 from domain.delivery import BATCH_JOB
+from domain.errors import DatabaseUnavailable
 from domain.settings import Settings
 from processors import jobs, telling
 from processors.__main__ import open_workshop
@@ -139,6 +140,30 @@ def test_a_batch_of_a_living_worker_is_left_alone(
     assert shop.queue.rescue() == []
 
 
+def test_a_batch_that_a_living_worker_let_go_of_is_taken_up_again(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    (batch,) = batches(redis_client)
+    redis_client.delete(shop.queue.queue.key)
+    shop.queue.begin(batch)
+    shop.queue.let_go()  # and Redis was not there to be told why
+    shop.queue.say_alive()
+    assert shop.queue.rescue() == [batch]
+    work(shop)
+    assert states(conn) == {"processed": 1}
+    assert batches(redis_client) == []
+
+
+def test_a_worker_begins_again_under_a_name_that_nobody_could_take_back(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    redis_client.hset("rq:worker:worker-under-test", "birth", "2026-03-02T08:00:00.000000Z")  # and no death
+    work(shop)
+    assert states(conn) == {"processed": 1}
+
+
 def test_a_delivery_that_kills_its_worker_every_time_is_given_up(
     settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
 ) -> None:
@@ -197,6 +222,21 @@ def test_without_postgresql_a_batch_waits_in_redis(
     redis_client.hset(envelope.meta_name(batch), "retry_at", "0")
     assert shop.queue.rescue() == [batch]
     work(shop)
+    assert states(conn) == {"processed": 1}
+
+
+def test_however_long_postgresql_is_away_no_delivery_fails_for_it(
+    settings: Settings, redis_url: str, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    (batch,) = batches(redis_client)
+    lost = open_workshop(make_settings("postgresql://app@127.0.0.1:1/none", redis_url), "worker-without-database")
+    lost.pool.timeout = 0.05
+    for _ in range(settings.max_attempts + 1):
+        with pytest.raises(DatabaseUnavailable):
+            process_batch(lost, batch)
+    lost.pool.close()
+    process_batch(shop, batch)
     assert states(conn) == {"processed": 1}
 
 
