@@ -1,5 +1,6 @@
 """A real `ai-webhook up` in a process of its own, for journeys."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import redis
 
 from access.client import Client
 from tests.conftest import ROOT, reachable_folder
@@ -72,6 +74,17 @@ class Up:
     def database_url(self) -> str:
         state = json.loads((self.folder / "state.json").read_text())["postgresql"]
         return f"postgresql://app:{state['password']}@127.0.0.1:{state['port']}/ai_webhook"
+
+    def redis(self) -> "redis.Redis":
+        state = json.loads((self.folder / "state.json").read_text())["valkey"]
+        return redis.Redis(host="127.0.0.1", port=state["port"], password=state["password"])
+
+    @contextmanager
+    def nothing_is_restarted(self) -> Iterator[None]:
+        """Keeps `up` from starting again what dies: it waits for the lock of those who start and stop servers."""
+        with open(self.folder / "start.lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def pids(self, *words: str) -> list[int]:
         """Processes of this stack whose command line holds all of these words."""
