@@ -176,7 +176,9 @@ def health_routes(ready: Callable[[], Awaitable[dict[str, bool]]]) -> list[Route
 async def answer_error(request: Request, error: Exception) -> Response:
     """Our errors by their own status, in the one shape."""
     assert isinstance(error, AIWebhookError)
-    headers = {"retry-after": str(error.retry_after_seconds)} if error.retry_after_seconds else None
+    headers = {"retry-after": str(error.retry_after_seconds)} if error.retry_after_seconds else {}
+    if isinstance(error, BodyTooSlow):
+        headers["connection"] = "close"  # the rest of the body would keep it open for as long as the sender likes
     return JSONResponse(error_body(error), error.status, headers)
 
 

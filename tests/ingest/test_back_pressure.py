@@ -176,6 +176,7 @@ def test_a_body_that_trickles_is_given_up(redis_url: str, redis_client: "redis.R
         writer.join()
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"body_too_slow" in answer
+        assert b"connection: close" in answer
         assert 0.3 < took < 4
     assert redis_client.dbsize() == 0
 
