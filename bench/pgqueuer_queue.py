@@ -28,7 +28,6 @@ def pgqueuer() -> Rival:
     done = build.build_log_job_query()
     for place, value in enumerate(("ARRAY[:j_id]", "'{successful}'", "'{NULL}'"), start=1):
         done = done.replace(f"${place}", value)
-    only_id = fetch.strip().removesuffix(";").replace("SELECT * FROM claimed", "SELECT id FROM claimed")
     return Rival(
         name="pgqueuer",
         schema=QueryBuilderEnvironment().build_install_query(),
@@ -40,5 +39,5 @@ def pgqueuer() -> Rival:
             ALTER TABLE pgqueuer ENABLE TRIGGER USER
         """,
         tables="pgqueuer, pgqueuer_log",
-        script=f"{only_id} \\gset j_\n{done.strip()};\n",
+        script=f"{fetch.strip().removesuffix(';')} \\gset j_\n{done.strip()};\n",
     )
