@@ -1,15 +1,31 @@
 """The benchmark of claims, with numbers so small that only its form can be looked at."""
 
+from importlib.util import find_spec
+
+import orjson
 import pytest
 
+from bench.pgqueuer_queue import pgqueuer
+from bench.procrastinate_queue import procrastinate
+from domain.errors import AIWebhookError
 from domain.settings import Settings
-from ops.bench_claim import Sizes, claim
+from ops.bench_claim import Sizes, measured
+from ops.cli import app
+from store import bench
+from store.database import connect
 
 SMALL = Sizes(seconds=1, rounds=1, pending=60_000, shallow=1_000, deep=(5_000, 10_000))
 
 
-def test_claims_are_told_beside_what_was_measured_with_them(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = claim(Settings.from_env({}, env_file=None), deep=True, sizes=SMALL)
+def test_claims_are_told_beside_what_was_measured_with_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ops.cli_bench  # noqa: F401 - it registers its command
+
+    monkeypatch.setattr("ops.bench_claim.Sizes", lambda: SMALL)
+    app(["bench", "claim", "--deep", "--json"], standalone_mode=False)
+    out, told = capsys.readouterr()
+    rows = orjson.loads(out)
     names = [row["name"] for row in rows]
     assert names[:4] == [
         "claims, 1 client",
@@ -22,7 +38,31 @@ def test_claims_are_told_beside_what_was_measured_with_them(capsys: pytest.Captu
     for row in rows:
         assert row.keys() == {"name", "value", "unit", "reference", "ratio", "goal", "ok"}
         assert row["value"] > 0 and row["unit"] == "/s" and isinstance(row["ok"], bool)
-    told = capsys.readouterr().err
     for rival in ("procrastinate", "pgqueuer"):
-        measured = [name for name in names if name.endswith(f"beside {rival}")]
-        assert len(measured) == 2 or f"{rival} is not measured" in told
+        beside = [name for name in names if name.endswith(f"beside {rival}")]
+        assert len(beside) == (2 if find_spec(rival) else 0)
+        assert (f"{rival} is not measured" in told) == (not beside)
+
+
+def test_a_queue_that_runs_dry_has_no_rate() -> None:
+    with measured(Settings.from_env({}, env_file=None), SMALL) as here:
+        for script in (bench.CLAIM, bench.CLAIM_FIFTY, bench.CLAIM_AND_COMPLETE):
+            with connect(here.url, "bench") as conn:
+                bench.refill(conn, 100)
+            assert here.rate(script, 1, times=2) > 0
+            with pytest.raises(AIWebhookError, match="exit code 2"):
+                here.rate(script, 1, times=101)
+
+
+def test_procrastinate_is_driven_by_its_own_statements() -> None:
+    pytest.importorskip("procrastinate")
+    script = procrastinate().script
+    assert "procrastinate_fetch_job" in script and "procrastinate_finish_job" in script
+    assert "%(" not in script
+
+
+def test_pgqueuer_is_driven_by_its_own_statements() -> None:
+    pytest.importorskip("pgqueuer")
+    script = pgqueuer().script
+    assert "SKIP LOCKED" in script and "INSERT INTO pgqueuer_log" in script
+    assert "$" not in script
