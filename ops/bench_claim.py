@@ -158,16 +158,16 @@ def depth(here: Bench) -> Row:
     note(f"Filling a queue of {pending:,} tasks beside {done:,} that are done.")
     below = Bench(another_database(here.url, "deep"), here.programs, here.sizes)
     with connect(below.url, "bench") as conn:
-        conn.execute("SET statement_timeout = 0")
+        bench.take_time(conn)
         bench.refill(conn, pending, done)
-        conn.execute("CHECKPOINT")
+        bench.checkpoint(conn)
     rates: list[list[float]] = [[], []]
     for _ in range(here.sizes.rounds):
         with connect(here.url, "bench") as conn:
             bench.refill(conn, here.sizes.shallow)
         rates[0].append(here.rate(bench.CLAIM, 8, times=times))
         with connect(below.url, "bench") as conn:
-            conn.execute("SET statement_timeout = 0")
+            bench.take_time(conn)
             bench.settle(conn, "tasks")
         rates[1].append(below.rate(bench.CLAIM, 8, times=times))
     shallow, deep = map(statistics.median, rates)

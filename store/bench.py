@@ -38,6 +38,15 @@ def settle(conn: Connection, tables: LiteralString) -> None:
         conn.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) " + tables)
 
 
+def take_time(conn: Connection) -> None:
+    """What this connection does may take as long as it likes: millions of rows are filled in and swept."""
+    run(conn, SQL["take_time"])
+
+
+def checkpoint(conn: Connection) -> None:
+    run(conn, SQL["checkpoint"])
+
+
 def address(conninfo: str) -> dict[str, str]:
     """host, port, user, password and dbname of a connection string, as programs want them."""
     return {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value is not None}

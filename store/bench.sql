@@ -28,3 +28,9 @@ SELECT status FROM complete_task(:c_task_id, :c_claim_token);
 
 -- name: insert
 INSERT INTO bench_inserts (value) VALUES ('one durable row');
+
+-- name: take_time
+SET statement_timeout = 0
+
+-- name: checkpoint
+CHECKPOINT
