@@ -140,6 +140,12 @@ class DeliveryQueue:
             if excused:
                 pipe.hincrby(name, "excused", 1)
             pipe.execute()
+        self.forget_finished(batch.id)
+
+    def forget_finished(self, batch: str) -> None:
+        """Takes back what was written about a batch that somebody else has finished meanwhile."""
+        if not self.client.exists(envelope.batch_name(batch)):
+            self.client.delete(envelope.meta_name(batch))
 
     def reply(self, replies: Mapping[str, bytes]) -> None:
         """Hands what came of deliveries to those who wait for it, and keeps it for who asks later."""
@@ -210,6 +216,7 @@ class DeliveryQueue:
             return at is None or at.decode() != batch  # without Redis a worker cannot put off what it lets go of
         # Between the pop from the queue and `begin` a batch has neither a place nor an owner for a moment.
         self.client.hsetnx(name, "missing_since", str(time.time()))
+        self.forget_finished(batch)
         return time.time() - float(meta.get("missing_since", time.time())) >= LOST_SECONDS
 
     def forget_job(self, batch: str) -> None:
