@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from domain.memory import MEMORY_TYPES, MemoryDraft
 from domain.session import Role, Turn
-from processors.extracting import extract, headline, sentences, tags_of
+from processors.extracting import extract
+from processors.extracting.cleaning import headline, tags_of
+from processors.extracting.sentences import sentences
 
 
 def user(*texts: str) -> list[Turn]:
@@ -741,6 +743,7 @@ def test_an_assistant_that_records_a_megabyte_is_heard_to_the_end() -> None:
 
 def test_no_pattern_needs_a_newer_python_than_we_promise() -> None:
     """Possessive groups are matched wrongly before 3.11.5, and Debian 12 has 3.11.2."""
-    source = (Path(__file__).parents[2] / "processors" / "extracting.py").read_text("utf-8")
+    modules = (Path(__file__).parents[2] / "processors" / "extracting").glob("*.py")
+    source = "\n".join(module.read_text("utf-8") for module in modules)
     code = "\n".join(line for line in source.splitlines() if not line.startswith("#"))
     assert not [possessive for possessive in (")*+", ")++", ")?+", "}+") if possessive in code]
