@@ -11,7 +11,7 @@ from processors.readers.items import TITLE_CHARS
 from processors.readers.meetings import end_of, number_of
 from processors.readers.payload import Fields, session_of_source, shorten, wrong_type
 
-# What the senders call who speaks. Everything else (tools, system prompts, keys pressed) is no speech.
+# What the senders call who speaks, and what is no speech. Somebody of another role is heard as one more speaker.
 PARTIES: Mapping[str, tuple[str, Role]] = {
     "agent": ("Agent", "assistant"),
     "assistant": ("Assistant", "assistant"),
@@ -21,6 +21,11 @@ PARTIES: Mapping[str, tuple[str, Role]] = {
     "human": ("User", "user"),
     "transfer_target": ("Transfer target", "other"),
 }
+NO_SPEECH = frozenset(
+    "system developer tool tools tool_call tool_calls tool_call_invocation tool_call_result tool_calls_result function agent-action"
+    " function_call function_call_result node_transition dtmf log event unspecified state_change".split()
+)
+UNKNOWN_PARTY: tuple[str, Role] = ("Speaker", "other")
 
 
 def spoken(
@@ -31,11 +36,11 @@ def spoken(
     seconds: tuple[float | None, float | None] = (None, None),
     start_time: datetime | None = None,
 ) -> Turn | None:
-    """A turn of one of the PARTIES; None when nothing was said or nobody speaks. `names` are their names by role."""
-    party = PARTIES.get((role or "").lower())
-    if text is None or party is None:
+    """A turn of whoever speaks; None when nothing was said or it is no speech. `names` are their names by role."""
+    called = (role or "").strip().lower()
+    if text is None or called in NO_SPEECH:
         return None
-    name, kind = party
+    name, kind = PARTIES.get(called) or (clean_speaker(called).capitalize() or UNKNOWN_PARTY[0], UNKNOWN_PARTY[1])
     return Turn(
         clean_speaker((names or {}).get(kind, "")) or name,
         text,
@@ -69,7 +74,8 @@ def call_of(
         title=shorten(title, TITLE_CHARS) if title else None,
         participants=tuple(dict.fromkeys(turn.speaker for turn in turns)),
         status=status,
-        metadata=dict(metadata or {}),
+        # An empty one would take the place of what an earlier delivery of the call brought.
+        metadata={name: value for name, value in (metadata or {}).items() if value not in ({}, [], "", None)},
     )
     return Reading(session, turns=tuple(turns), summary=summary, extent=extent)
 

@@ -255,6 +255,28 @@ def test_an_update_without_times_waits_for_the_end_of_the_call() -> None:
     assert read(deliver("retell", body)) is None
 
 
+def test_the_end_of_a_call_that_comes_late_leaves_its_analysis_alone() -> None:
+    call = {"call_id": "1", "transcript_object": [{"role": "user", "content": "Hi"}]}
+    ended = reading_of(deliver("retell", {"event": "call_ended", "call": call}))
+    call["call_analysis"] = {"custom_analysis_data": {"tiles": "blue"}}
+    analysed = reading_of(deliver("retell", {"event": "call_analyzed", "call": call}))
+    assert analysed.session.metadata == {"custom_analysis": {"tiles": "blue"}}
+    assert ended.session.metadata == {}
+
+
+def test_speech_of_a_role_nobody_knows_is_kept_and_what_is_no_speech_is_not() -> None:
+    roles = ("user", "supervisor", "tool_call_result", "system", "")
+    talk = [{"role": role, "content": f"words of {role or 'nobody'}"} for role in roles]
+    reading = reading_of(
+        deliver("retell", {"event": "call_ended", "call": {"call_id": "1", "transcript_object": talk}})
+    )
+    assert [(turn.speaker, turn.role, turn.text) for turn in reading.turns] == [
+        ("User", "user", "words of user"),
+        ("Supervisor", "other", "words of supervisor"),
+        ("Speaker", "other", "words of nobody"),
+    ]
+
+
 def test_omis_wearer_is_the_user_and_its_items_are_the_senders() -> None:
     reading = recorded("omi", "conversation")
     assert {(turn.speaker, turn.role) for turn in reading.turns} == {("Mara", "user"), ("Tom", "other")}
