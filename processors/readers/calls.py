@@ -22,8 +22,27 @@ PARTIES: Mapping[str, tuple[str, Role]] = {
     "transfer_target": ("Transfer target", "other"),
 }
 NO_SPEECH = frozenset(
-    "system developer tool tools tool_call tool_calls tool_call_invocation tool_call_result tool_calls_result function agent-action"
-    " function_call function_call_result node_transition dtmf log event unspecified state_change".split()
+    (
+        "system",
+        "developer",
+        "function",
+        "function_call",
+        "function_call_result",
+        "tool",
+        "tools",
+        "tool_call",
+        "tool_calls",
+        "tool_call_invocation",
+        "tool_call_result",
+        "tool_calls_result",
+        "agent-action",
+        "dtmf",
+        "node_transition",
+        "state_change",
+        "log",
+        "event",
+        "unspecified",
+    )
 )
 UNKNOWN_PARTY: tuple[str, Role] = ("Speaker", "other")
 
