@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 MemoryType = Literal["idea", "decision", "question", "action_item", "fact", "note", "preference", "context", "risk"]
 MEMORY_TYPES: tuple[str, ...] = get_args(MemoryType)
 
-Extractor = Literal["rules", "sender"]
+Extractor = Literal["rules", "model", "llm", "sender"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import sys
 
 from domain.errors import AIWebhookError, SettingsError
-from ops import cli_bench, cli_records, cli_send, cli_service  # noqa: F401 - they register their commands
+from ops import cli_bench, cli_eval, cli_records, cli_send, cli_service  # noqa: F401 - they register their commands
 from ops.cli import app
 from ops.output import complain
 

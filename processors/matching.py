@@ -72,7 +72,7 @@ def known_again(drafts: Sequence[MemoryDraft], in_use: Sequence[Row]) -> list[Me
     found = []
     keys = {memory_key(draft) for draft in drafts}
     for draft in drafts:
-        like = next((row for row in free if draft.extractor == "rules" and is_like(draft, row, keys)), None)
+        like = next((row for row in free if draft.extractor != "sender" and is_like(draft, row, keys)), None)
         if like is not None:
             free.remove(like)
             draft = replace(draft, key=like["key"])

@@ -35,7 +35,8 @@ RETURNING id, key
 -- name: in_use
 -- What was extracted from these deliveries and a person has reviewed since, or whose task was moved.
 SELECT m.id, m.key, m.type, m.title FROM memories m
- WHERE m.session_id = %(session_id)s AND m.delivery = ANY (%(deliveries)s) AND m.extractor = 'rules'
+ WHERE m.session_id = %(session_id)s AND m.delivery = ANY (%(deliveries)s)
+   AND m.extractor NOT IN ('sender', 'person')
    AND (m.review <> 'proposed' OR EXISTS (
             SELECT FROM tasks t JOIN task_events e ON e.task_id = t.id
              WHERE t.memory = m.id AND e.from_status IS NOT NULL))

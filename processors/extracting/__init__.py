@@ -1,5 +1,22 @@
-"""Turns to memories: what was decided, asked, wished for and is to be done, in the speaker's own words."""
+"""Turns to memories: what was decided, asked, wished for and is to be done, in the speaker's own words.
 
-from processors.extracting.hearing import extract
+rules    explicit forms, and guesses by forms         hearing.py, with the table in rules.py
+model    what talk of the kind was labelled           judging.py, items.py
+weighed  both together                                weighing.py
+"""
+
+from collections.abc import Collection, Sequence
+
+from domain.memory import MemoryDraft
+from domain.session import Turn
+from processors.extracting import agreeing, hearing, weighing
 
 __all__ = ["extract"]
+
+DEFAULT_EXTRACTORS = ("rules",)
+
+
+def extract(turns: Sequence[Turn], extractors: Collection[str] = DEFAULT_EXTRACTORS) -> list[MemoryDraft]:
+    """The memories in these turns, in the order in which they were said. Pure."""
+    by_rules = agreeing.with_agreed(turns, hearing.extract(turns)) if "rules" in extractors else []
+    return weighing.weighed(turns, by_rules) if "model" in extractors else by_rules
