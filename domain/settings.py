@@ -133,6 +133,12 @@ class Settings(BaseModel):
         ge=0,
         le=1.01,
     )
+    redacted: str = setting(
+        "AI_WEBHOOK_REDACT",
+        "card,key",
+        "what is taken out before anything is stored: card, key, mail, phone, after commas; none: nothing",
+        pattern=r"^(none|(card|key|mail|phone)(, ?(card|key|mail|phone))*)$",
+    )
     log_level: str = setting("AI_WEBHOOK_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
 
     @classmethod
@@ -167,6 +173,9 @@ class Settings(BaseModel):
 
     def api_keys(self) -> tuple[str, ...]:
         return split_secret(self.webhook_api_key)
+
+    def redacted_kinds(self) -> tuple[str, ...]:
+        return tuple(kind.strip() for kind in self.redacted.split(",") if kind != "none")
 
     def listed_sources(self) -> tuple[str, ...]:
         return tuple(name.strip().lower() for name in (self.listed or "").split(",") if name.strip())

@@ -1,6 +1,7 @@
 """What runs from the queue, from a batch of delivery keys to memories and tasks in PostgreSQL.
 
     begin    take the batch's keys                                              Redis
+    redact   card numbers and keys out of what was sent                         pure
     record   the raw deliveries, before anything else can go wrong              PostgreSQL, committed
     fetch    transcripts that a delivery only announces                         the sender's API
     take     lock those that are not finished                                   PostgreSQL ┐
@@ -31,6 +32,7 @@ from processors.answering import Reply, answer, encoded, refused, success
 from processors.fetching import FetchFailed, FetchSettings, fetch
 from processors.queueing import Batch, DeliveryQueue, JobTimeout, RedisFailure
 from processors.readers import ANNOUNCING, Outcome
+from processors.redacting import redact_body
 from processors.telling import Understanding, attempt_to_read, take_back, tell, where_it_broke
 from store import agents, deliveries, sessions, tasks
 from store.database import Connection, Pool, borrowed
@@ -71,7 +73,7 @@ def work_on(shop: Workshop, batch: Batch) -> None:
         with borrowed(shop.pool) as conn:
             connected = True
             arrived = shop.queue.payloads(batch.keys)
-            deliveries.record(conn, arrived)
+            deliveries.record(conn, [without_secrets(delivery, shop.settings) for delivery in arrived])
             if batch.broken_runs >= shop.settings.max_attempts:
                 give_up(conn, batch)
             waited_for = {delivery.key for delivery in arrived if delivery.sync}
@@ -83,6 +85,10 @@ def work_on(shop: Workshop, batch: Batch) -> None:
         log.warning("batch=%s run=%d put off: %s", batch.id, batch.runs, type(error).__name__)
         raise
     shop.queue.finish(batch)
+
+
+def without_secrets(delivery: Delivery, settings: Settings) -> Delivery:
+    return replace(delivery, body=redact_body(delivery.body, settings.redacted_kinds()))
 
 
 def fetch_announced(conn: Connection, shop: Workshop, keys: Sequence[str]) -> list[str]:
@@ -115,6 +121,7 @@ def fetched(conn: Connection, shop: Workshop, delivery: Delivery) -> bool:
             if len(delivery.fetched) == MOST_FETCHES:
                 raise Unreadable(f"The transcript is in more than {MOST_FETCHES} pieces.", code="too_many_fetches")
             answer = fetch(wanted, delivery.source, fetch_settings(shop.settings))
+            answer = redact_body(answer, shop.settings.redacted_kinds())
             delivery = replace(delivery, fetched=(*delivery.fetched, answer))
             deliveries.keep_fetched(conn, delivery)
             wanted = attempt_to_read(delivery)

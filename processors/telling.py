@@ -22,6 +22,7 @@ from processors.joining import join
 from processors.matching import known_again, told_once
 from processors.queueing import JobTimeout
 from processors.readers import Outcome, read
+from processors.redacting import redact_reading
 from processors.tasking import plan
 from store import artifacts, chunks, deliveries, memories, sessions, tasks
 from store.database import Connection
@@ -42,6 +43,7 @@ class Understanding:
 
 def understand(reading: Reading, settings: Settings) -> Understanding:
     """Chunks, extracts and plans. Pure: the same reading gives the same understanding."""
+    reading = redact_reading(reading, settings.redacted_kinds())
     turns = reading.turns
     if reading.summary:
         turns = (*turns, Turn(speaker="", role="summary", text=reading.summary))

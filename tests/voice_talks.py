@@ -1,9 +1,9 @@
 """Conversations with a voice assistant or among people, labelled by hand: tests/data/voice.
 
-    # what it is; who; punctuated | unpunctuated
-    user Mara: It's going to be Carbon Interface. Climatiq wants a sales call.
-      = decision: it's going to be Carbon Interface -- settled, with a reason
-      ! idea: a sales call -- looks like one and is none
+# what it is; who; punctuated | unpunctuated
+user Mara: It's going to be Carbon Interface. Climatiq wants a sales call.
+  = decision: it's going to be Carbon Interface -- settled, with a reason
+  ! idea: a sales call -- looks like one and is none
 """
 
 import re
