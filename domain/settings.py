@@ -8,9 +8,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from domain.errors import SettingsError
 
@@ -133,6 +134,9 @@ class Settings(BaseModel):
         ge=0,
         le=1.01,
     )
+    timezone: str = setting(
+        "AI_WEBHOOK_TIMEZONE", "UTC", "where people say `by Friday`: a name of the time zone database, as Europe/Berlin"
+    )
     redacted: str = setting(
         "AI_WEBHOOK_REDACT",
         "card,key",
@@ -140,6 +144,15 @@ class Settings(BaseModel):
         pattern=r"^(none|(card|key|mail|phone)(, ?(card|key|mail|phone))*)$",
     )
     log_level: str = setting("AI_WEBHOOK_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("timezone")
+    @classmethod
+    def known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"no time zone is called {name}; give one such as Europe/Berlin") from None
+        return name
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Self:

@@ -30,7 +30,7 @@ _PRIORITIES = (
     (80, re.compile(r"urgent|asap|as soon as possible|high|top", re.IGNORECASE)),
     (20, re.compile(r"low|when you (?:get|have)", re.IGNORECASE)),
 )
-_CARRIED = ("due", "owner", "rationale")
+_CARRIED = ("due", "due_at", "owner", "rationale")
 
 
 def plan(memories: Sequence[MemoryDraft], *, default_agent: str, approve_confidence: float) -> list[TaskDraft]:

@@ -9,6 +9,8 @@ import traceback
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from domain.delivery import Delivery, Reading
 from domain.errors import AIWebhookError, Unreadable
@@ -18,6 +20,8 @@ from domain.settings import Settings
 from domain.task import TaskDraft
 from processors.chunking import chunk
 from processors.extracting import extract
+from processors.extracting.dates import with_dates
+from processors.extracting.owners import with_owners
 from processors.joining import join
 from processors.matching import known_again, told_once
 from processors.queueing import JobTimeout
@@ -41,13 +45,17 @@ class Understanding:
     tasks: list[TaskDraft]
 
 
-def understand(reading: Reading, settings: Settings) -> Understanding:
-    """Chunks, extracts and plans. Pure: the same reading gives the same understanding."""
+def understand(reading: Reading, settings: Settings, received_at: datetime) -> Understanding:
+    """Chunks, extracts and plans. Pure: the same reading gives the same understanding.
+
+    `received_at` stands in for when something was said, where the turns do not tell.
+    """
     reading = redact_reading(reading, settings.redacted_kinds())
     turns = reading.turns
     if reading.summary:
         turns = (*turns, Turn(speaker="", role="summary", text=reading.summary))
-    drafts = told_once(reading.memories, extract(turns))
+    found = with_owners(with_dates(extract(turns), turns, received_at, ZoneInfo(settings.timezone)), turns)
+    drafts = told_once(reading.memories, found)
     planned = {task.memory for task in reading.tasks}
     tasks = [
         task
@@ -72,7 +80,7 @@ def tell(conn: Connection, settings: Settings, delivery: Delivery, reading: Read
         take_back(conn, settings, delivery)
     if reading.extent != "part":
         return tell_together(conn, settings, delivery, reading)
-    understood = understand(reading, settings)
+    understood = understand(reading, settings, delivery.received_at)
     keep(conn, delivery, understood, replaced=[delivery.key] if delivery.readings else [])
     return understood
 
@@ -83,8 +91,8 @@ def tell_together(conn: Connection, settings: Settings, delivery: Delivery, read
     told = sorted([*before, (delivery, reading)], key=lambda pair: (pair[0].received_at, pair[0].key))
     joined = join([read_one for _, read_one in told])
     if before and not delivery.readings and says_the_same(joined, join([read_one for _, read_one in before])):
-        return understand(Reading(reading.session), settings)
-    understood = understand(joined, settings)
+        return understand(Reading(reading.session), settings, delivery.received_at)
+    understood = understand(joined, settings, told[0][0].received_at)
     replaced = [other.key for other, _ in before]
     if delivery.readings:
         replaced.append(delivery.key)
@@ -117,7 +125,8 @@ def take_back(conn: Connection, settings: Settings, delivery: Delivery) -> None:
     rest = tellings(conn, delivery, session.id)
     reading = join([read_one for _, read_one in rest]) if rest else Reading(session)
     replaced = [delivery.key, *(told.key for told, _ in rest)]
-    keep(conn, rest[0][0] if rest else delivery, understand(reading, settings), replaced)
+    first = rest[0][0] if rest else delivery
+    keep(conn, first, understand(reading, settings, first.received_at), replaced)
 
 
 def named(delivery: Delivery, reading: Reading) -> Reading:

@@ -9,7 +9,7 @@ from processors.extracting.phrases import Clue, compiled
 _DUE = compiled(
     r"\b(?<!since )(?<!last )((by|before|until|due|on|at|no later than) (<day>|<clock>)"
     r"|(before|by|in time for) (the|our|my) (?!way\b)[\w-]+"
-    r"|in (an?|\d+|two|three|four|five|ten) (minutes?|hours?|days?|weeks?|months?)|<day>)( at <clock>)?(?!\w)"
+    r"|in (an?|\d+|two|three|four|five|ten) (minutes?|hours?|days?|weeks?|months?)|<day>)( at <clock>)?(?!['\w])"
 )
 WHEN = compiled(r"\b((by|before|until|on|at) )?(<day>|<clock>)(?!\w)")
 _INSTEAD = Clue(
