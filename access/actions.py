@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.errors import InvalidRequest, NotFound
 from domain.memory import MEMORY_TYPES
 from domain.task import TASK_STATES, ArtifactDraft
-from store import agents, artifacts, chunks, deliveries, memories, sessions, tasks
+from store import agents, artifacts, chunks, deliveries, extraction, memories, sessions, tasks
 from store import search as text_search
 from store.database import Connection, Row
 
@@ -279,7 +279,8 @@ def count_deliveries(conn: Connection) -> dict[str, int]:
 
 
 def get_delivery(conn: Connection, delivery: str) -> Row:
-    return found(deliveries.get(conn, delivery), "delivery")
+    """With its gaps: the parts from which nothing could be extracted yet."""
+    return found(deliveries.get(conn, delivery), "delivery") | {"gaps": extraction.listing(conn, delivery)}
 
 
 def get_delivery_body(conn: Connection, delivery: str) -> Row:

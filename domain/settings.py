@@ -7,11 +7,11 @@ names one that holds what `WEBHOOK_API_KEY` would, as container platforms mount 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from domain.errors import SettingsError
 
@@ -134,6 +134,34 @@ class Settings(BaseModel):
         ge=0,
         le=1.01,
     )
+    extractors: str = setting(
+        "AI_WEBHOOK_EXTRACTORS",
+        "rules,model",
+        "what finds memories, after commas: rules, model, llm",
+        pattern=r"^(rules|model|llm)(, ?(rules|model|llm)){0,2}$",
+    )
+    llm_url: str | None = setting(
+        "AI_WEBHOOK_LLM_URL",
+        None,
+        "address of a server with OpenAI's protocol, as http://localhost:11434/v1; for the extractor llm",
+        pattern=r"^https?://[^/?#]+[^?#]*$",
+    )
+    llm_model: str | None = setting("AI_WEBHOOK_LLM_MODEL", None, "name of the model on that server")
+    llm_key: SecretStr | None = setting("AI_WEBHOOK_LLM_KEY", None, "key for that server, if it wants one")
+    llm_format: Literal["json_schema", "tool", "json_object"] = setting(
+        "AI_WEBHOOK_LLM_FORMAT", "json_schema", "how it is made to answer in form: json_schema, tool or json_object"
+    )
+    llm_timeout_seconds: float = setting(
+        "AI_WEBHOOK_LLM_TIMEOUT_SECONDS", 60.0, "seconds one answer may take", gt=0, le=150
+    )
+    llm_daily_tokens: int | None = setting(
+        "AI_WEBHOOK_LLM_DAILY_TOKENS", 1_000_000, "tokens, in and out, of a day (UTC) at most", ge=1
+    )
+    llm_daily_cost: float | None = setting(
+        "AI_WEBHOOK_LLM_DAILY_COST", None, "what a day may cost, in the currency of the prices; unset: no limit", gt=0
+    )
+    llm_price_in: float = setting("AI_WEBHOOK_LLM_PRICE_IN", 0.0, "price of a million tokens that it reads", ge=0)
+    llm_price_out: float = setting("AI_WEBHOOK_LLM_PRICE_OUT", 0.0, "price of a million tokens that it writes", ge=0)
     timezone: str = setting(
         "AI_WEBHOOK_TIMEZONE", "UTC", "where people say `by Friday`: a name of the time zone database, as Europe/Berlin"
     )
@@ -144,6 +172,12 @@ class Settings(BaseModel):
         pattern=r"^(none|(card|key|mail|phone)(, ?(card|key|mail|phone))*)$",
     )
     log_level: str = setting("AI_WEBHOOK_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    @model_validator(mode="after")
+    def llm_is_set_up(self) -> Self:
+        if "llm" in self.extractor_names() and not (self.llm_url and self.llm_model):
+            raise ValueError("the extractor llm needs AI_WEBHOOK_LLM_URL and AI_WEBHOOK_LLM_MODEL")
+        return self
 
     @field_validator("timezone")
     @classmethod
@@ -187,6 +221,9 @@ class Settings(BaseModel):
     def api_keys(self) -> tuple[str, ...]:
         return split_secret(self.webhook_api_key)
 
+    def extractor_names(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.extractors.split(","))
+
     def redacted_kinds(self) -> tuple[str, ...]:
         return tuple(kind.strip() for kind in self.redacted.split(",") if kind != "none")
 
@@ -221,4 +258,6 @@ def read_secret(name: str, path: str) -> str:
 
 
 def sentence(error: Any) -> str:
-    return f"{error['loc'][0]}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    place = error["loc"][0] if error["loc"] else "AI_WEBHOOK_EXTRACTORS"  # the one setting that depends on others
+    return f"{place}: {message[0].lower()}{message[1:]}"

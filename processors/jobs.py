@@ -4,6 +4,7 @@
     redact   card numbers and keys out of what was sent                         pure
     record   the raw deliveries, before anything else can go wrong              PostgreSQL, committed
     fetch    transcripts that a delivery only announces                         the sender's API
+    ask      a language model, if one is set, about pieces that wait for it     its API
     take     lock those that are not finished                                   PostgreSQL ┐
     read     payload → session, turns, the sender's own items; or a query       pure       │
     join     with what other deliveries told of the same talk                   pure       │
@@ -29,12 +30,13 @@ from domain.delivery import Delivery, Fetch, Query, Reading
 from domain.errors import AIWebhookError, DatabaseUnavailable, UnknownEvent, Unreadable
 from domain.settings import Settings
 from processors.answering import Reply, answer, encoded, refused, success
+from processors.extracting import llm
 from processors.fetching import FetchFailed, FetchSettings, fetch
 from processors.queueing import Batch, DeliveryQueue, JobTimeout, RedisFailure
 from processors.readers import ANNOUNCING, Outcome
 from processors.redacting import redact_body
 from processors.telling import Understanding, attempt_to_read, take_back, tell, where_it_broke
-from store import agents, deliveries, sessions, tasks
+from store import agents, deliveries, extraction, sessions, tasks
 from store.database import Connection, Pool, borrowed
 from store.deliveries import Finished
 
@@ -77,6 +79,8 @@ def work_on(shop: Workshop, batch: Batch) -> None:
             if batch.broken_runs >= shop.settings.max_attempts:
                 give_up(conn, batch)
             waited_for = {delivery.key for delivery in arrived if delivery.sync}
+            if len(batch.keys) == 1:
+                ask_llm(conn, shop, batch.keys[0])
             replies = process_deliveries(conn, shop, fetch_announced(conn, shop, batch.keys), waited_for)
         shop.queue.reply({key: encoded(reply) for key, reply in replies.items()})
     except (AIWebhookError, RedisFailure, JobTimeout) as error:
@@ -131,6 +135,53 @@ def fetched(conn: Connection, shop: Workshop, delivery: Delivery) -> bool:
         fail(conn, shop, delivery, error)
         return False
     return True
+
+
+def ask_llm(conn: Connection, shop: Workshop, key: str) -> None:
+    """Asks a language model about the pieces of a delivery that wait for one, if one is set; keeps each answer."""
+    settings = shop.settings
+    if "llm" not in settings.extractor_names():
+        return
+    last_moment = time.monotonic() + settings.job_timeout_seconds / 2
+    for gap in extraction.waiting(conn, key):
+        if time.monotonic() > last_moment:
+            break  # the rest is still due, and gets a job of its own
+        expected = llm.expected_tokens(gap["turns"])
+        try:
+            if not extraction.reserve(
+                conn,
+                gap["piece"],
+                settings.llm_model or "",
+                expected,
+                cost_of(settings, expected),
+                daily_tokens=settings.llm_daily_tokens,
+                daily_cost=settings.llm_daily_cost,
+            ):
+                raise llm.LLMFailed("llm_limit", "The day's budget for the language model is used up.", expected)
+            answer = llm.ask(settings, gap["turns"])
+        except llm.LLMFailed as error:
+            if error.code != "llm_limit":
+                settle(conn, settings, gap["piece"], expected, error.tokens, None)
+            extraction.put_off(conn, key, gap["piece"], error.code, settings.max_attempts)
+            log.warning("delivery=%s code=%s", key, error.code)
+        else:
+            settle(conn, settings, gap["piece"], expected, answer.tokens, answer.items)
+
+
+def settle(
+    conn: Connection,
+    settings: Settings,
+    piece: str,
+    expected: tuple[int, int],
+    taken: tuple[int, int],
+    items: list[dict[str, Any]] | None,
+) -> None:
+    more = (taken[0] - expected[0], taken[1] - expected[1])
+    extraction.settle(conn, piece, more, cost_of(settings, more), items)
+
+
+def cost_of(settings: Settings, tokens: tuple[int, int]) -> float:
+    return (tokens[0] * settings.llm_price_in + tokens[1] * settings.llm_price_out) / 1e6
 
 
 def fetch_settings(settings: Settings) -> FetchSettings:
@@ -245,10 +296,13 @@ def outcome_line(
 
 
 def sweep(shop: Workshop) -> None:
-    """Puts back into the queue what died or got lost on its way, and returns the tasks of lapsed leases."""
+    """Puts back into the queue what died, got lost or has a gap, and returns the tasks of lapsed leases."""
     for batch in shop.queue.rescue():
         log.warning("batch=%s taken over", batch)
     with borrowed(shop.pool) as conn:
+        for key in deliveries.replay(conn, extraction.due(conn), states=["processed"]):
+            deliveries.postpone(conn, [key], IN_HAND_SECONDS)
+            shop.queue.put([key])
         if ids := deliveries.due(conn):
             deliveries.postpone(conn, ids, IN_HAND_SECONDS)
             for start in range(0, len(ids), shop.settings.batch_deliveries):

@@ -1,7 +1,7 @@
 """What a reading becomes in its session: understood, and kept beside what is there or in the place of it.
 
 A talk may be told by several deliveries: all of them are read again and told together, so that their order makes no
-difference. Everything here belongs into one transaction, or (`understand`, `attempt_to_read`) is pure.
+difference. Everything here belongs into one transaction.
 """
 
 import logging
@@ -19,17 +19,18 @@ from domain.session import Chunk, SessionDraft, Turn
 from domain.settings import Settings
 from domain.task import TaskDraft
 from processors.chunking import chunk
-from processors.extracting import extract
 from processors.extracting.dates import with_dates
 from processors.extracting.owners import with_owners
+from processors.extracting.whole import extract_whole, wanted_answers
 from processors.joining import join
 from processors.matching import known_again, told_once
 from processors.queueing import JobTimeout
 from processors.readers import Outcome, read
 from processors.redacting import redact_reading
 from processors.tasking import plan
-from store import artifacts, chunks, deliveries, memories, sessions, tasks
+from store import artifacts, chunks, deliveries, extraction, memories, sessions, tasks
 from store.database import Connection
+from store.extraction import Gap
 
 log = logging.getLogger("ai_webhook.processors")
 
@@ -43,18 +44,21 @@ class Understanding:
     chunks: list[Chunk]
     memories: list[MemoryDraft]
     tasks: list[TaskDraft]
+    gaps: list[Gap]
 
 
-def understand(reading: Reading, settings: Settings, received_at: datetime) -> Understanding:
-    """Chunks, extracts and plans. Pure: the same reading gives the same understanding.
+def understand(conn: Connection, settings: Settings, reading: Reading, received_at: datetime) -> Understanding:
+    """Chunks, extracts and plans; `received_at` stands in for when it was said, where the turns do not tell.
 
-    `received_at` stands in for when something was said, where the turns do not tell.
+    The same reading gives the same understanding, but for what a language model has answered meanwhile.
     """
     reading = redact_reading(reading, settings.redacted_kinds())
     turns = reading.turns
     if reading.summary:
         turns = (*turns, Turn(speaker="", role="summary", text=reading.summary))
-    found = with_owners(with_dates(extract(turns), turns, received_at, ZoneInfo(settings.timezone)), turns)
+    answers = extraction.answers(conn, [piece.digest for piece in wanted_answers(turns, settings)])
+    found, gaps = extract_whole(turns, settings, answers)
+    found = with_owners(with_dates(found, turns, received_at, ZoneInfo(settings.timezone)), turns)
     drafts = told_once(reading.memories, found)
     planned = {task.memory for task in reading.tasks}
     tasks = [
@@ -68,6 +72,7 @@ def understand(reading: Reading, settings: Settings, received_at: datetime) -> U
         chunks=chunk(turns, max_words=settings.chunk_words, format=reading.format),
         memories=drafts,
         tasks=[*reading.tasks, *tasks],
+        gaps=gaps,
     )
 
 
@@ -80,8 +85,8 @@ def tell(conn: Connection, settings: Settings, delivery: Delivery, reading: Read
         take_back(conn, settings, delivery)
     if reading.extent != "part":
         return tell_together(conn, settings, delivery, reading)
-    understood = understand(reading, settings, delivery.received_at)
-    keep(conn, delivery, understood, replaced=[delivery.key] if delivery.readings else [])
+    understood = understand(conn, settings, reading, delivery.received_at)
+    keep(conn, settings, delivery, understood, replaced=[delivery.key] if delivery.readings else [])
     return understood
 
 
@@ -91,12 +96,12 @@ def tell_together(conn: Connection, settings: Settings, delivery: Delivery, read
     told = sorted([*before, (delivery, reading)], key=lambda pair: (pair[0].received_at, pair[0].key))
     joined = join([read_one for _, read_one in told])
     if before and not delivery.readings and says_the_same(joined, join([read_one for _, read_one in before])):
-        return understand(Reading(reading.session), settings, delivery.received_at)
-    understood = understand(joined, settings, told[0][0].received_at)
+        return understand(conn, settings, Reading(reading.session), delivery.received_at)
+    understood = understand(conn, settings, joined, told[0][0].received_at)
     replaced = [other.key for other, _ in before]
     if delivery.readings:
         replaced.append(delivery.key)
-    keep(conn, told[0][0], understood, replaced)
+    keep(conn, settings, told[0][0], understood, replaced)
     return understood
 
 
@@ -126,7 +131,7 @@ def take_back(conn: Connection, settings: Settings, delivery: Delivery) -> None:
     reading = join([read_one for _, read_one in rest]) if rest else Reading(session)
     replaced = [delivery.key, *(told.key for told, _ in rest)]
     first = rest[0][0] if rest else delivery
-    keep(conn, first, understand(reading, settings, first.received_at), replaced)
+    keep(conn, settings, first, understand(conn, settings, reading, first.received_at), replaced)
 
 
 def named(delivery: Delivery, reading: Reading) -> Reading:
@@ -155,7 +160,9 @@ def begin_session(conn: Connection, delivery: Delivery, reading: Reading) -> Non
     sessions.ensure(conn, session, live=reading.extent == "live")
 
 
-def keep(conn: Connection, delivery: Delivery, understood: Understanding, replaced: Sequence[str]) -> None:
+def keep(
+    conn: Connection, settings: Settings, delivery: Delivery, understood: Understanding, replaced: Sequence[str]
+) -> None:
     """Writes an understanding in the place of what the `replaced` deliveries gave. Needs a transaction."""
     reading = understood.reading
     session_id = reading.session.id
@@ -177,6 +184,8 @@ def keep(conn: Connection, delivery: Delivery, understood: Understanding, replac
     if replaced:
         memories.withdraw(conn, session_id, replaced, kept=memory_ids, turn_ids=turn_ids)
     tasks.create(conn, session_id, delivery.key, understood.tasks, memory_ids)
+    if replaced or understood.gaps:
+        extraction.record_gaps(conn, delivery.key, understood.gaps, settings.max_attempts)
     for artifact in reading.artifacts:
         if not (replaced and artifact.id and artifacts.get(conn, artifact.id)):
             artifacts.attach(conn, session_id, artifact, delivery=delivery.key)

@@ -983,6 +983,46 @@ COMMENT ON COLUMN public.deliveries.readings IS 'how often it was processed; a r
 
 COMMENT ON COLUMN public.deliveries.extent IS 'part: adds to its session; live, whole: tells the talk together with the others of its source and session';
 
+CREATE TABLE public.extraction_gaps (
+    delivery text NOT NULL,
+    extractor text NOT NULL,
+    piece text NOT NULL,
+    turns jsonb NOT NULL,
+    error_code text,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT extraction_gaps_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT extraction_gaps_extractor_check CHECK ((extractor = ANY (ARRAY['rules'::text, 'model'::text, 'llm'::text]))),
+    CONSTRAINT extraction_gaps_piece_check CHECK ((piece <> ''::text)),
+    CONSTRAINT extraction_gaps_turns_check CHECK ((jsonb_typeof(turns) = 'array'::text))
+);
+
+COMMENT ON TABLE public.extraction_gaps IS 'pieces of talks whose extraction failed, or waits for a language model; each is tried again alone';
+
+COMMENT ON COLUMN public.extraction_gaps.piece IS 'a digest of the extractor and of what was said';
+
+COMMENT ON COLUMN public.extraction_gaps.next_attempt_at IS 'infinity: given up';
+
+CREATE TABLE public.llm_answers (
+    piece text NOT NULL,
+    model text NOT NULL,
+    items jsonb,
+    tokens_in bigint NOT NULL,
+    tokens_out bigint NOT NULL,
+    cost double precision NOT NULL,
+    asked timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT llm_answers_cost_check CHECK ((cost >= (0)::double precision)),
+    CONSTRAINT llm_answers_items_check CHECK ((jsonb_typeof(items) = 'array'::text)),
+    CONSTRAINT llm_answers_piece_check CHECK ((piece <> ''::text)),
+    CONSTRAINT llm_answers_tokens_in_check CHECK ((tokens_in >= 0)),
+    CONSTRAINT llm_answers_tokens_out_check CHECK ((tokens_out >= 0))
+);
+
+COMMENT ON TABLE public.llm_answers IS 'one row a piece of a talk: what was asked is asked once; the tokens are reserved before and set right after';
+
+COMMENT ON COLUMN public.llm_answers.items IS 'NULL: asked, not answered (yet)';
+
 CREATE TABLE public.memories (
     id bigint NOT NULL,
     session_id text NOT NULL,
@@ -1143,6 +1183,12 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_source_delivery_id_key UNIQUE (source, delivery_id);
 
+ALTER TABLE ONLY public.extraction_gaps
+    ADD CONSTRAINT extraction_gaps_pkey PRIMARY KEY (delivery, extractor, piece);
+
+ALTER TABLE ONLY public.llm_answers
+    ADD CONSTRAINT llm_answers_pkey PRIMARY KEY (piece);
+
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_pkey PRIMARY KEY (id);
 
@@ -1193,6 +1239,10 @@ CREATE INDEX deliveries_by_session ON public.deliveries USING btree (session_id)
 CREATE INDEX deliveries_telling ON public.deliveries USING btree (session_id, source) WHERE (extent <> 'part'::text);
 
 CREATE INDEX deliveries_unfinished ON public.deliveries USING btree (next_attempt_at) WHERE (state = 'received'::text);
+
+CREATE INDEX extraction_gaps_due ON public.extraction_gaps USING btree (next_attempt_at) WHERE (next_attempt_at < 'infinity'::timestamp with time zone);
+
+CREATE INDEX llm_answers_by_time ON public.llm_answers USING btree (asked);
 
 CREATE INDEX memories_by_delivery ON public.memories USING btree (delivery) WHERE (delivery IS NOT NULL);
 
@@ -1308,6 +1358,9 @@ ALTER TABLE ONLY public.conversation_chunks
 
 ALTER TABLE ONLY public.conversation_chunks
     ADD CONSTRAINT conversation_chunks_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.extraction_gaps
+    ADD CONSTRAINT extraction_gaps_delivery_fkey FOREIGN KEY (delivery) REFERENCES public.deliveries(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_delivery_fkey FOREIGN KEY (delivery) REFERENCES public.deliveries(id) ON DELETE SET NULL;

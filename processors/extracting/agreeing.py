@@ -129,6 +129,8 @@ def _concluded(turns: Sequence[Turn], position: int, asked: _Sentence, answer: i
         return
     agrees = _AGREES.match(reply)
     for type, pattern in _PROPOSALS if agrees else ():
+        if type == "decision" and turns[position].role == "assistant":
+            continue  # "Shall we make a list?" is only how it talks
         if proposal := pattern.match(asked.said):
             noted = _NOTED.match(proposal["what"])
             title = headline(proposal["what"][noted.end() :] if noted else proposal["what"])

@@ -14,11 +14,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-BITS = 18
+BITS = 19
 _NEAR = 2  # neighbours on either side that are seen with their order; up to _FAR only as a bag of words
 _FAR = 5
 _LONGEST_WORD = 24
-_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[?!]")
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*-?|[?!.,]")
 _DIGIT = re.compile(r"\d")
 _KNOWN_WORDS = 50_000  # hashes of so many words are kept at most
 
@@ -35,7 +35,7 @@ class Group:
 
 
 def tokens(text: str) -> list[str]:
-    """Words in lower case, "?" and "!": no other mark, since speech recognition may leave them out."""
+    """Words in lower case (a word that was cut off ends in "-"), and the marks of sentences where they are given."""
     return _TOKEN.findall(text.lower().replace("’", "'").replace("_", ""))
 
 

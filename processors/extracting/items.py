@@ -20,6 +20,7 @@ TYPES: dict[str, MemoryType] = {
     "question": "question",
     "problem": "risk",
 }
+MOST_CERTAIN = 0.84  # of a guess, which waits for a person, however sure the model is
 _GAP = 2  # utterances without evidence that may lie within an item
 _ASKING = compiled(
     r"^((can|could|would|will) you (please |also |just |maybe )*|please (also |just )?|let me (just )?"
@@ -69,7 +70,7 @@ def _draft(turns: Sequence[Turn], utterance: Utterance, type: MemoryType, confid
         title=title,
         content=content,
         tags=tags_of(title),
-        confidence=round(min(confidence, 0.89), 3),  # a guess waits for a person, however sure the model is
+        confidence=round(min(confidence, MOST_CERTAIN), 3),
         extractor="model",
         speaker=turn.speaker,
         turn=utterance.turn,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.session import Turn
-from processors.extracting.model import Model, load
+from processors.extracting.model import Form, Model, form_of, load
 from processors.extracting.utterances import Utterance, utterances
 
 Setting = Literal["alone", "together"]  # a person with an assistant or a recorder; several people among themselves
@@ -27,15 +27,33 @@ class Judged:
     model: Model
     probabilities: NDArray[np.float32]
 
+    @property
+    def form(self) -> Form:
+        return form_of([utterance.text for utterance in self.utterances])
+
     def of(self, label: str) -> NDArray[np.float32]:
         """The probability of a label for each utterance."""
         learned = _LEARNED[self.setting].get(label, label)
         return self.probabilities[:, self.model.labels.index(learned)]
 
-    def threshold(self, label: str) -> float:
-        """From where on the label is more often right than a lower one would gain: the best F1 in training."""
-        learned = _LEARNED[self.setting].get(label, label)
-        return float(self.model.about["thresholds"][learned])
+    def past(self, label: str) -> list[int]:
+        """Places of the utterances that get the label: past its threshold, or past a lower one close to such a one."""
+        likely = self.of(label)
+        rule = self.model.about["thresholds"][self.form][_LEARNED[self.setting].get(label, label)]
+        return spread(likely >= rule["seed"], likely >= rule["spread"], rule["gap"])
+
+
+def spread(seeds: NDArray[np.bool_], others: NDArray[np.bool_], gap: int) -> list[int]:
+    """Seeds, and the others that lie at most `gap` from a seed or from another that was so found."""
+    found = seeds.copy()
+    candidates = np.flatnonzero(seeds | others)
+    for order in (candidates, candidates[::-1]):
+        last = None
+        for place in order:
+            if found[place] or (last is not None and abs(int(place) - last) <= gap):
+                found[place] = True
+                last = int(place)
+    return [int(place) for place in np.flatnonzero(found)]
 
 
 def judge(turns: Sequence[Turn]) -> Judged:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from domain.session import Turn
 from processors.extracting import hearing
 from processors.extracting.items import TYPES
-from processors.extracting.judging import Judged, judge
+from processors.extracting.judging import judge
 from processors.extracting.phrases import compiled
 
 _LABELS = {type: label for label, type in TYPES.items()}
@@ -24,17 +24,14 @@ def labels_of(turns: Sequence[Turn]) -> dict[int, set[str]]:
     judged = judge(turns)
     labels: dict[int, set[str]] = defaultdict(set)
     for label in (*_ALONE, "offer", "summary"):
-        for place in _past(judged, label):
+        for place in judged.past(label):
             labels[judged.utterances[place].turn].add(label)
-    for place in _past(judged, "offer"):
+    for place in judged.past("offer"):
         if _PROMISES.search(judged.utterances[place].text):
             labels[judged.utterances[place].turn].add("commitment")
+    unmarked = judged.form == "recognised"  # there the rules hear questions that the model takes for statements
     for draft in hearing.extract(turns):
-        if draft.explicit and draft.type in _LABELS and draft.turn is not None:
+        outright = draft.explicit or (unmarked and draft.type == "question")
+        if outright and draft.type in _LABELS and draft.turn is not None:
             labels[draft.turn].add(_LABELS[draft.type])
     return dict(labels)
-
-
-def _past(judged: Judged, label: str) -> list[int]:
-    likely, least = judged.of(label), judged.threshold(label)
-    return [place for place in range(len(judged.utterances)) if likely[place] >= least]

@@ -100,6 +100,20 @@ _GUESSED = r"""
 decision
   0.60 rest  @(let's|lets) (?=not (use|add|build|include|ship|support|bother with|store|change|touch)\b)
   0.60 rest  @(let's|lets) (just )?(?=(keep(?! \w+in[g']| in mind)|call it|name it|skip|drop|make it|switch to|ship)\b)
+  0.65 back  ^(?P<what>(?!(what|how|that|this|who|where|here|there|as|so|yes|no|like|i|if|think|believe|maybe|when)\b)
+             [\w'+#-]+( [\w'+#-]+){0,3}) @(it is)(?=[,.!;]|$)
+  0.60 rest  @(let's|lets) (just )?(?=(do|take|leave|wait for|move|put|start with|stay with|have|book|buy|cut|meet)
+             \ (?!(it|that|this|so|a look|fun|a break|see|hope|know|go)\b)\w)
+  0.60 whole <we are>( (not|never|no longer|definitely|absolutely))* @(taking|keeping|buying|dropping|skipping|switching
+             |moving|selling|hiring|cancelling|replacing)(?! (about|notes|care|up)\b)(?= \w)
+  0.55 whole (we'll|we will|i'll) (just )?(@take|@stay|@stick|@skip|@drop|@keep)
+             (?! (a look|in mind|a moment|you|it easy|care|that in mind)\b)
+  0.70 whole @(from now on)
+  0.55 whole (?<!that )(?<!what )@stays (with|where|on|as|in|the same|at)\b
+  0.55 whole (it's|it is) @(going to be|gonna be) (?!(a (lot|bit|long|while|mess)|hard|fun|great|fine|okay|ok|nice|cold
+             |hot|late|so|very|really|pretty)\b)
+  0.55 whole (?<!when )(?<!if )we (do|meet|start|ship|launch|release|leave|play)\b [^.?]{0,40}\b
+             (@monday|@tuesday|@wednesday|@thursday|@friday|@saturday|@sunday|@tomorrow|(@(next week)))\b
   0.70 rest  (?<!that )(?<!what )(we'll|we will|we're (going to|gonna)|we are going to) (just )?(?=@use \w)
 action_item
   0.70 request  @(can you|could you|would you|will you)

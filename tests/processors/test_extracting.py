@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from domain.memory import MEMORY_TYPES, MemoryDraft
 from domain.session import Role, Turn
-from processors.extracting import extract
 from processors.extracting.cleaning import headline, tags_of
+from processors.extracting.hearing import extract
 from processors.extracting.sentences import sentences
 
 

@@ -19,7 +19,7 @@ from processors.extracting.utterances import utterances
 
 DEV = Path(__file__).parents[1] / "data" / "ami_dev.jsonl.gz"
 LABELS = ("decision", "action_item", "problem", "idea", "question", "offer", "summary")
-MACRO_F1 = 0.0  # as docs/extraction.md gives it
+MACRO_F1 = 0.467  # as docs/extraction.md gives it
 TALK = [
     ("Alice", "So what do we do about the buttons?"),
     ("Bob", "I think rubber would be nicer."),
@@ -64,8 +64,8 @@ def test_anything_that_is_said_has_scores(talk: list[tuple[str, str]]) -> None:
         assert group.counts.sum() == len(group.indices)
 
 
-def test_marks_are_no_words_but_the_one_of_a_question() -> None:
-    assert tokens("Well, T_V_ -- isn’t it?  (No!)") == ["well", "tv", "isn't", "it", "?", "no", "!"]
+def test_words_are_in_lower_case_and_marks_of_sentences_are_words() -> None:
+    assert tokens("Well, T_V_ -- isn’t i- it?  (No!)") == ["well", ",", "tv", "isn't", "i-", "it", "?", "no", "!"]
 
 
 def test_no_utterance_is_lost_and_each_is_a_span_of_its_turn() -> None:
