@@ -21,7 +21,7 @@ from tests.processors.sender_api import Answer, Api, answering
 from tests.processors.workshop import accept, states, talk, work
 
 ROUTE = "/v1/chat/completions"
-SAID = "It is going to be rubber then, the metal one was too cold."
+SAID = "Rubber wins for the buttons, the metal one was too cold."
 
 
 def completion(content: str | None, *, tokens: tuple[int, int] = (900, 60), tool: str | None = None) -> bytes:
@@ -41,7 +41,7 @@ def listing(*items: dict[str, Any]) -> str:
 
 
 def rubber(**more: Any) -> dict[str, Any]:
-    item = {"type": "decision", "title": "Rubber instead of metal", "turn": 0, "quote": "It is going to be rubber then"}
+    item = {"type": "decision", "title": "Rubber instead of metal", "turn": 0, "quote": "Rubber wins for the buttons"}
     return {**item, "confidence": 0.8, "rationale": "the metal one was too cold", **more}
 
 
@@ -102,7 +102,7 @@ def test_what_it_finds_comes_after_what_the_rules_found(asking: Workshop, server
     assert row["content"]["rationale"] == "the metal one was too cold"
     turn = conn.execute("SELECT text FROM turns WHERE id = %s", [row["turn"]]).fetchone()
     assert turn is not None
-    assert turn["text"][row["char_start"] : row["char_end"]] == row["quote"] == "It is going to be rubber then"
+    assert turn["text"][row["char_start"] : row["char_end"]] == row["quote"] == "Rubber wins for the buttons"
 
 
 def test_a_replay_asks_nobody_again(asking: Workshop, server: Api, conn: Connection) -> None:
@@ -140,8 +140,8 @@ def believed(*items: dict[str, Any]) -> list[tuple[str, int | None, str | None]]
 @pytest.mark.parametrize(
     "item",
     [
-        rubber(quote="It is going to be plastic then"),
-        rubber(quote="it is going to be rubber then"),
+        rubber(quote="Plastic wins for the buttons"),
+        rubber(quote="rubber wins for the buttons"),
         rubber(quote=""),
         rubber(quote="   "),
         rubber(title="the and of"),
@@ -156,7 +156,7 @@ def test_an_item_whose_words_no_person_said_there_is_dropped(item: dict[str, Any
 
 
 def test_a_wrong_number_of_the_turn_is_forgiven_where_only_one_turn_has_the_words() -> None:
-    assert believed(rubber(turn=2)) == [("Rubber instead of metal", 0, "It is going to be rubber then")]
+    assert believed(rubber(turn=2)) == [("Rubber instead of metal", 0, "Rubber wins for the buttons")]
 
 
 def test_nothing_it_finds_was_said_outright_or_is_certain() -> None:
@@ -240,7 +240,7 @@ def test_the_day_has_a_budget_and_what_is_over_it_waits_for_tomorrow(
     spent = conn.execute("SELECT tokens_in, tokens_out FROM llm_answers").fetchone()
     assert spent == {"tokens_in": 900, "tokens_out": 60}
     conn.execute("UPDATE llm_answers SET tokens_in = 3000")
-    tell(shop, "It is going to be rubber then, once more.", session="second walk")
+    tell(shop, "Rubber wins for the buttons, once more.", session="second walk")
     later(shop, conn)
     assert len(server.asked) == 1
     (row,) = conn.execute(
