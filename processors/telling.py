@@ -27,6 +27,7 @@ from processors.matching import known_again, told_once
 from processors.queueing import JobTimeout
 from processors.readers import Outcome, read
 from processors.redacting import redact_reading
+from processors.remembering import keep_memories, keep_replacements, keep_tasks
 from processors.tasking import plan
 from store import artifacts, chunks, deliveries, memories, sessions, tasks
 from store.database import Connection
@@ -173,10 +174,11 @@ def keep(conn: Connection, delivery: Delivery, understood: Understanding, replac
         extracted=[items_of(c, understood.memories) for c in understood.chunks],
         freed=freed,
     )
-    memory_ids = memories.remember(conn, session_id, delivery.key, drafts, turn_ids, replaced=replaced)
+    memory_ids, standing = keep_memories(conn, session_id, delivery, drafts, turn_ids, replaced)
     if replaced:
         memories.withdraw(conn, session_id, replaced, kept=memory_ids, turn_ids=turn_ids)
-    tasks.create(conn, session_id, delivery.key, understood.tasks, memory_ids)
+    keep_tasks(conn, session_id, delivery, drafts, understood.tasks, memory_ids, standing)
+    keep_replacements(conn, drafts, memory_ids)
     for artifact in reading.artifacts:
         if not (replaced and artifact.id and artifacts.get(conn, artifact.id)):
             artifacts.attach(conn, session_id, artifact, delivery=delivery.key)
