@@ -30,15 +30,30 @@ class Place:
     uncertain: bool = False
 
 
-def says_again(
-    type: str, title: str, speaker: str | None, other: str, other_speaker: str | None, *, here: bool
-) -> bool:
-    """Whether two memories of a type say the same. `here`: in one session, where "its prices" are of one thing."""
-    ours, theirs = meaning(title), meaning(other)
-    if not here and (ours.points or theirs.points):
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A memory as far as it matters whether another says the same: its words, who said them, and who is to do it."""
+
+    type: str
+    title: str
+    speaker: str | None
+    owner: str | None = None
+
+    @classmethod
+    def of(cls, draft: MemoryDraft) -> "Saying":
+        owner = draft.content.get("owner")
+        return cls(draft.type, draft.title, draft.speaker, owner if isinstance(owner, str) else None)
+
+
+def says_again(one: Saying, other: Saying, *, here: bool) -> bool:
+    """Whether two memories say the same. `here`: in one session, where "its prices" are of one thing."""
+    ours, theirs = meaning(one.title), meaning(other.title)
+    if one.type != other.type or (not here and (ours.points or theirs.points)):
         return False
-    personal = type == "preference" or ours.is_personal or theirs.is_personal
-    return same(ours, theirs) and (speaker == other_speaker or not personal)
+    if one.speaker != other.speaker and (one.type == "preference" or ours.is_personal or theirs.is_personal):
+        return False
+    owners = {one.owner, other.owner} - {None, "", "I", "you"}
+    return len(owners) < 2 and same(ours, theirs)
 
 
 def said_again(
@@ -83,10 +98,10 @@ def same_as(draft: MemoryDraft, places: Sequence[Place], position: int) -> Place
 
 
 def found_again(draft: MemoryDraft, rows: Sequence[Row], session_id: str) -> Place:
-    known = rows[0]
+    known, saying = rows[0], Saying.of(draft)
     for row in rows:
         here = row["session_id"] == session_id
-        if row["id"] and says_again(draft.type, draft.title, draft.speaker, row["title"], row["speaker"], here=here):
+        if row["id"] and says_again(saying, Saying(draft.type, row["title"], row["speaker"], row["owner"]), here=here):
             stands = known["known"] and not known["known_of_others"] and not known["known_merged_into"]
             return Place(draft, uncertain=True) if stands else Place(draft, root=row["id"])
     return Place(draft, uncertain=not known["free"])
@@ -115,7 +130,6 @@ class Heard:
             p for word in set(meaning(draft.title).words) for p in self.by_word.get((draft.type, word), ())
         )
         for position, _ in shared.most_common(MOST_COMPARED):
-            other = self.drafts[position]
-            if says_again(draft.type, draft.title, draft.speaker, other.title, other.speaker, here=True):
+            if says_again(Saying.of(draft), Saying.of(self.drafts[position]), here=True):
                 return position
         return None

@@ -14,7 +14,7 @@ from domain.delivery import Delivery
 from domain.errors import NotFound
 from domain.memory import MemoryDraft
 from domain.task import TaskDraft
-from processors.merging import Place, said_again, says_again
+from processors.merging import Place, Saying, said_again, says_again
 from processors.sameness import ALIKE, meaning
 from processors.superseding import Statement, looks_for, may_replace, replaces
 from processors.tasking import about_decision, on_one_subject
@@ -168,10 +168,12 @@ def look_again(conn: Connection) -> int:
 
 
 def merge_again(conn: Connection, memory: Row) -> None:
-    only_here = meaning(memory["title"]).points
-    for other in memories.near(conn, memory, only_here=only_here, alike=ALIKE) if memory["stands"] else []:
+    type, title = memory["type"], memory["title"]
+    saying = Saying(type, title, memory["speaker"], memory["content"].get("owner"))
+    near = memories.near(conn, memory, only_here=meaning(title).points, alike=ALIKE) if memory["stands"] else []
+    for other in near:
         here = other["session_id"] == memory["session_id"]
-        if says_again(memory["type"], memory["title"], memory["speaker"], other["title"], other["speaker"], here=here):
+        if says_again(saying, Saying(type, other["title"], other["speaker"], other["owner"]), here=here):
             first, second = sorted([memory["id"], other["id"]])
             with conn.transaction():
                 memories.lock(conn, [first, second])

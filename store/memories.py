@@ -93,8 +93,9 @@ def said_before(
     """For each draft, by `position`, what its session has under its key, and memories whose words are nearly the same.
 
     One row or more for a draft: known, known_standing, known_title, known_merged_into, known_of_others, known_stands of
-    its key; id, title, speaker of one that is alike; `free` is false where another transaction writes the same words
-    at this moment. `only_here`: look in this session alone. `mine` are the deliveries that the drafts are of.
+    its key; id, session_id, title, speaker, owner of one that is alike; `free` is false where another transaction
+    writes the same words at this moment. `only_here`: look in this session alone. `mine` are the deliveries that the
+    drafts are of.
     """
     rows = [
         {
@@ -138,7 +139,7 @@ def looked_at(conn: Connection, memory: int) -> None:
 
 
 def near(conn: Connection, memory: Row, *, only_here: bool, alike: float) -> list[Row]:
-    """{id, session_id, title, speaker} of what stands and is alike, but for what a person told apart from it."""
+    """{id, session_id, title, speaker, owner} of what stands and is alike, but for what a person told apart from it."""
     names = ("id", "type", "title", "said_at", "apart_from")
     parameters = {name: memory[name] for name in names} | {"alike": alike}
     return all_rows(conn, SQL["near"], parameters | {"session_id": memory["session_id"] if only_here else None})

@@ -56,7 +56,7 @@ SELECT d.position, d.free IS NOT FALSE AS free, k.id AS known, COALESCE(k.merged
        k.id IS NOT NULL AND (k.delivery IS NULL OR k.delivery <> ALL (%(mine)s)) AS known_of_others,
        (SELECT r.superseded_at IS NULL OR r.superseded_at > d.said_at FROM memories r
          WHERE r.id = COALESCE(k.merged_into, k.id)) AS known_stands,
-       n.id, n.session_id, n.title, n.speaker
+       n.id, n.session_id, n.title, n.speaker, n.owner
   FROM drafts d LEFT JOIN memories k ON k.session_id = %(session_id)s AND k.key = d.key
   LEFT JOIN LATERAL (SELECT * FROM near_memories(d.type, d.title, d.said_at,
                                                  CASE WHEN d.here THEN %(session_id)s END, %(alike)s::real) AS a
@@ -84,7 +84,8 @@ SELECT l.memory AS id, m.session_id, m.type, m.title, m.speaker, m.quote, m.cont
 DELETE FROM memories_to_look_at WHERE memory = %(id)s
 
 -- name: near
-SELECT n.id, n.session_id, n.title, n.speaker FROM near_memories(%(type)s, %(title)s, %(said_at)s, %(session_id)s, %(alike)s::real) AS n
+SELECT n.id, n.session_id, n.title, n.speaker, n.owner
+  FROM near_memories(%(type)s, %(title)s, %(said_at)s, %(session_id)s, %(alike)s::real) AS n
  WHERE n.id <> %(id)s AND NOT n.apart_from @> ARRAY[%(id)s::bigint]
    AND n.id <> ALL (%(apart_from)s::bigint[])
 

@@ -953,7 +953,7 @@ BEGIN
     RETURN NULL;
 END $_$;
 
-CREATE FUNCTION public.near_memories(wanted_type text, wanted_title text, at timestamp with time zone DEFAULT clock_timestamp(), only_session text DEFAULT NULL::text, alike real DEFAULT 0.75) RETURNS TABLE(id bigint, session_id text, title text, speaker text, review text, delivery text, apart_from bigint[], likeness real)
+CREATE FUNCTION public.near_memories(wanted_type text, wanted_title text, at timestamp with time zone DEFAULT clock_timestamp(), only_session text DEFAULT NULL::text, alike real DEFAULT 0.75) RETURNS TABLE(id bigint, session_id text, title text, speaker text, owner text, delivery text, apart_from bigint[], likeness real)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
@@ -969,11 +969,12 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH found AS MATERIALIZED (
-        SELECT m.id, m.session_id, m.title, m.speaker, m.review, m.delivery, m.apart_from, m.type, m.words, m.superseded_at
+        SELECT m.id, m.session_id, m.title, m.speaker, m.content ->> 'owner' AS owner, m.delivery, m.apart_from, m.type,
+               m.words, m.superseded_at
           FROM word_groups(looked_for) AS g
          CROSS JOIN LATERAL (SELECT * FROM memories o WHERE o.words @> g.part AND o.merged_into IS NULL OFFSET 0) AS m
     ), alike_ones AS (
-        SELECT DISTINCT ON (f.id) f.id, f.session_id, f.title, f.speaker, f.review, f.delivery, f.apart_from,
+        SELECT DISTINCT ON (f.id) f.id, f.session_id, f.title, f.speaker, f.owner, f.delivery, f.apart_from,
                similarity(array_to_string(f.words[2:], ' '), together) AS likeness
           FROM found f
          WHERE f.type = wanted_type AND (f.superseded_at IS NULL OR f.superseded_at > at)

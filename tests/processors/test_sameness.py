@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.merging import says_again
+from processors.merging import Saying, says_again
 from processors.sameness import meaning
 
 SAME = [
@@ -47,9 +47,10 @@ DIFFERENT = [
 def says(
     one: str, other: str, type: str = "decision", speakers: tuple[str, str] = ("Ann", "Ann"), **more: bool
 ) -> bool:
-    forth = says_again(type, one, speakers[0], other, speakers[1], **{"here": False, **more})
-    assert forth == says_again(type, other, speakers[1], one, speakers[0], **{"here": False, **more})
-    return forth
+    first, second = (Saying(type, title, speaker) for title, speaker in zip((one, other), speakers, strict=True))
+    here = more.get("here", False)
+    assert says_again(first, second, here=here) == says_again(second, first, here=here)
+    return says_again(first, second, here=here)
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
@@ -77,6 +78,15 @@ def test_what_one_person_says_of_themselves_is_not_what_another_says() -> None:
 def test_two_people_may_prefer_the_same() -> None:
     assert not says("Tea in the morning", "Tea in the morning", "preference", ("Ann", "Bob"))
     assert says("Tea in the morning", "Tea in the morning", "preference")
+
+
+def test_what_two_people_are_each_to_do_is_not_the_same() -> None:
+    anna, bob, somebody, speaker = (
+        Saying("action_item", "Review the plan", "Ann", owner) for owner in ("Anna", "Bob", None, "I")
+    )
+    assert not says_again(anna, bob, here=True)
+    assert says_again(anna, somebody, here=True)
+    assert says_again(bob, speaker, here=True)
 
 
 def test_a_title_without_a_telling_word_says_nothing_elsewhere() -> None:
