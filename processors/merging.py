@@ -57,14 +57,14 @@ def says_again(one: Saying, other: Saying, *, here: bool) -> bool:
 
 
 def said_again(
-    drafts: Sequence[MemoryDraft], before: Mapping[int, Sequence[Row]], session_id: str, delivery: str
+    drafts: Sequence[MemoryDraft], before: Mapping[str, Sequence[Row]], session_id: str, delivery: str
 ) -> list[Place]:
-    """A place for each draft. `before` has the rows of store.memories.said_before by position."""
+    """A place for each draft. `before` has the rows of store.memories.said_before by key."""
     places: list[Place] = []
     heard = Heard()
     repeats = Counter[str]()
     for position, draft in enumerate(drafts):
-        key, rows = memory_key(draft), before[position]
+        key, rows = memory_key(draft), before[memory_key(draft)]
         known, first = rows[0], heard.keys.setdefault(key, position)
         is_named = draft.key == key or (
             draft.extractor == "sender" and (first < position or known["known"] is not None)

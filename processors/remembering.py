@@ -21,6 +21,7 @@ from processors.tasking import about_decision, on_one_subject
 from store import memories
 from store import tasks as stored_tasks
 from store.database import Connection, Row
+from store.memories import memory_key
 
 LOOKED_AT = 100  # memories in a sweep
 
@@ -59,17 +60,19 @@ def placed(
     turn_ids: Sequence[int],
     replaced: Sequence[str],
 ) -> list[Place]:
+    firsts = {memory_key(draft): position for position, draft in reversed(list(enumerate(drafts)))}
+    asked = [drafts[position] for position in firsts.values()]
     rows = memories.said_before(
         conn,
         session_id,
-        drafts,
+        asked,
         turn_ids,
-        only_here=[meaning(draft.title).points for draft in drafts],
+        only_here=[meaning(draft.title).points for draft in asked],
         said_at=delivery.received_at,
         mine=[delivery.key, *replaced],
         alike=ALIKE,
     )
-    before = {position: list(group) for position, group in groupby(rows, key=lambda row: int(row["position"]))}
+    before = {key: list(group) for key, group in groupby(rows, key=lambda row: str(row["key"]))}
     return said_again(drafts, before, session_id, delivery.key)
 
 

@@ -48,6 +48,9 @@ _GENERIC = word_set("api app db ui")
 _POINTING = word_set(
     "it its that this these those them they their there here he she him her his hers one ones same such above"
 )
+_FOLLOWING = word_set(
+    "i we you they he she there the a an is are was were can could will would should may might has have had do"
+)
 _MINE = word_set("i me my mine myself")
 _ENDINGS = word_set("s es ed d ing ings e ment ments ly ion ions ation ations ies y") | {""}
 
@@ -64,7 +67,8 @@ class Meaning:
     @property
     def points(self) -> bool:
         """Whether it says "its prices" or "do that": the same words mean something else elsewhere."""
-        return not _POINTING.isdisjoint(self.said) or not self.words
+        pointing = (word for word, after in zip(self.said, (*self.said[1:], ""), strict=True) if points(word, after))
+        return not self.words or any(pointing)
 
     @property
     def is_personal(self) -> bool:
@@ -86,6 +90,13 @@ def meaning(title: str) -> Meaning:
         names=frozenset(word.lower() for place, word in enumerate(written) if is_name(word, first=place == 0)),
         said=said,
     )
+
+
+def points(word: str, after: str) -> bool:
+    """Whether a word points at something else: not the "that" of "a bar that gets longer"."""
+    if word in ("that", "which") and (after in _FOLLOWING or after.endswith(("s", "ed"))):
+        return False
+    return word in _POINTING
 
 
 def is_name(word: str, *, first: bool) -> bool:

@@ -90,10 +90,10 @@ def said_before(
     mine: Sequence[str],
     alike: float,
 ) -> list[Row]:
-    """For each draft, by `position`, what its session has under its key, and memories whose words are nearly the same.
+    """For drafts of different keys what their session has under each, and memories whose words are nearly the same.
 
-    One row or more for a draft: known, known_standing, known_title, known_merged_into, known_of_others, known_stands of
-    its key; id, session_id, title, speaker, owner of one that is alike; `free` is false where another transaction
+    One row or more for each: key; known, known_standing, known_title, known_merged_into, known_of_others, known_stands
+    of its key; id, session_id, title, speaker, owner of one that is alike; `free` is false where another transaction
     writes the same words at this moment. `only_here`: look in this session alone. `mine` are the deliveries that the
     drafts are of.
     """

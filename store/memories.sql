@@ -7,16 +7,16 @@
 INSERT INTO memories AS m (session_id, key, type, title, content, tags, confidence, extractor, speaker, turn,
                            char_start, char_end, quote, review, merged_into, said_at, delivery)
 SELECT %(session_id)s, d.key, d.type, d.title, d.content, ARRAY(SELECT jsonb_array_elements_text(d.tags)), d.confidence,
-       d.extractor, d.speaker, d.turn, d.char_start, d.char_end, d.quote, COALESCE(r.review, d.review), d.merged_into,
-       COALESCE(t.start_time, (SELECT received_at FROM deliveries WHERE id = %(delivery)s), clock_timestamp()),
-       %(delivery)s
+       d.extractor, d.speaker, d.turn, d.char_start, d.char_end, d.quote,
+       COALESCE((SELECT r.review FROM memories r WHERE r.id = d.merged_into AND r.review = 'rejected'), d.review),
+       d.merged_into,
+       COALESCE((SELECT t.start_time FROM turns t WHERE t.id = d.turn),
+                (SELECT received_at FROM deliveries WHERE id = %(delivery)s), clock_timestamp()), %(delivery)s
   FROM ROWS FROM (jsonb_to_recordset(%(memories)s) AS (
            key text, type text, title text, content jsonb, tags jsonb, confidence real, extractor text, speaker text,
            turn bigint, char_start integer, char_end integer, quote text, review text, merged_into bigint))
        WITH ORDINALITY AS d (key, type, title, content, tags, confidence, extractor, speaker, turn, char_start, char_end,
                              quote, review, merged_into, position)
-       LEFT JOIN turns t ON t.id = d.turn
-       LEFT JOIN memories r ON r.id = d.merged_into AND r.review = 'rejected'
  ORDER BY d.position
 ON CONFLICT (session_id, key) DO UPDATE
    SET (type, title, content, tags, confidence, extractor, delivery, merged_into, updated)
@@ -45,13 +45,12 @@ RETURNING id, key, COALESCE(merged_into, id) AS standing
 -- transaction writes the same words at this moment, which can be seen by neither.
 WITH drafts AS MATERIALIZED (
     SELECT d.position, d.key, d.type, d.title, d.here,
-           COALESCE(t.start_time, %(said_at)s::timestamptz) AS said_at,
+           COALESCE((SELECT t.start_time FROM turns t WHERE t.id = d.turn), %(said_at)s::timestamptz) AS said_at,
            d.type NOT IN ('action_item', 'decision')
            OR pg_try_advisory_xact_lock(4827032, hashtext((memory_words(d.type, d.title))[1])) AS free
       FROM jsonb_to_recordset(%(drafts)s) AS d (position integer, key text, type text, title text, here boolean, turn bigint)
-      LEFT JOIN turns t ON t.id = d.turn
 )
-SELECT d.position, d.free IS NOT FALSE AS free, k.id AS known, COALESCE(k.merged_into, k.id) AS known_standing,
+SELECT d.key, d.free IS NOT FALSE AS free, k.id AS known, COALESCE(k.merged_into, k.id) AS known_standing,
        k.title AS known_title, k.merged_into AS known_merged_into,
        k.id IS NOT NULL AND (k.delivery IS NULL OR k.delivery <> ALL (%(mine)s)) AS known_of_others,
        (SELECT r.superseded_at IS NULL OR r.superseded_at > d.said_at FROM memories r
@@ -117,8 +116,8 @@ RETURNING p.new AS id
 
 -- name: decisions_here
 -- Decisions of the session that were told by others than these deliveries and stand, the latest first.
-SELECT m.id, m.title FROM memories m
- WHERE m.session_id = %(session_id)s AND m.type = 'decision' AND m.superseded_by IS NULL AND m.review <> 'rejected'
+SELECT m.id, m.title FROM (SELECT * FROM memories WHERE session_id = %(session_id)s OFFSET 0) AS m
+ WHERE m.type = 'decision' AND m.superseded_by IS NULL AND m.review <> 'rejected'
    AND m.id <> ALL (%(ids)s::bigint[])
  ORDER BY m.said_at DESC, m.id DESC LIMIT 50
 

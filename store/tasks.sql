@@ -14,7 +14,7 @@ WITH drafts AS (
                memory bigint, decision bigint, own boolean))
            WITH ORDINALITY AS d (id, agent_name, task_type, title, status, priority, input_data, memory, decision, own,
                                  position)
-      LEFT JOIN memories m ON m.id = d.memory
+      LEFT JOIN LATERAL (SELECT * FROM memories WHERE id = d.memory OFFSET 0) AS m ON true
 ), others AS (
     SELECT d.position, o.id, o.status, d.status = 'pending' AND o.status = 'proposed' AS is_wanted, d.speaker
       FROM drafts d CROSS JOIN LATERAL (

@@ -20,10 +20,12 @@ $$;
 
 CREATE FUNCTION word_groups(words text[]) RETURNS TABLE (part text[]) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 -- Parts of a memory's words, one of which every title has whole that says nearly the same: a title that lacks one word
--- in four still has one of two halves.
+-- in four still has one of two halves. Numbers are the same in both, so they are in every part: of ten thousand tickets
+-- "Review ticket 4711" finds one.
     SELECT words[1:1] WHERE words <> '{}'
      UNION ALL
-    SELECT array_agg(w.word) FROM unnest(words[2:]) WITH ORDINALITY AS w (word, place)
+    SELECT array_agg(w.word) || ARRAY(SELECT f.word FROM unnest(words[2:]) AS f (word) WHERE f.word ~ '[0-9]')
+      FROM unnest(words[2:]) WITH ORDINALITY AS w (word, place)
      WHERE cardinality(words) > 4 GROUP BY w.place % (1 + (cardinality(words) - 1) / 4)
 $$;
 
@@ -59,6 +61,8 @@ COMMENT ON COLUMN memories.words IS 'stems by which the same said again is found
 
 CREATE INDEX memories_merged ON memories (merged_into) WHERE merged_into IS NOT NULL;
 -- It is searched for every memory that comes in, so nothing waits in a pending list that each search would have to read.
+-- Beside 100,000 memories a search by stems, with pg_trgm's similarity of what it finds, takes 0.25 ms; by an index of
+-- trigrams, which are much less telling, it took 3 to 9 ms.
 CREATE INDEX memories_by_words ON memories USING gin (words) WITH (fastupdate = off) WHERE merged_into IS NULL;
 
 ALTER TABLE tasks ADD COLUMN decision bigint REFERENCES memories ON DELETE SET NULL, ADD COLUMN doubt text;
@@ -161,7 +165,7 @@ BEGIN
         RAISE EXCEPTION 'Memory % is merged itself; merge into %.', NEW.merged_into, root.merged_into USING ERRCODE = 'AW006';
     ELSIF root.type <> NEW.type THEN
         RAISE EXCEPTION 'Memory % is of another type.', NEW.merged_into USING ERRCODE = 'AW006';
-    ELSIF EXISTS (SELECT FROM memories m WHERE m.merged_into = NEW.id) THEN
+    ELSIF TG_OP = 'UPDATE' AND EXISTS (SELECT FROM memories m WHERE m.merged_into = NEW.id) THEN
         RAISE EXCEPTION 'Other memories are merged into memory %; merge_memory() takes them along.', NEW.id USING ERRCODE = 'AW006';
     END IF;
     RETURN NEW;
@@ -305,13 +309,19 @@ BEGIN
         SELECT m.id, m.session_id, m.title, m.speaker, m.content ->> 'owner' AS owner, m.delivery, m.apart_from, m.type,
                m.words, m.superseded_at
           FROM word_groups(looked_for) AS g
-         CROSS JOIN LATERAL (SELECT * FROM memories o WHERE o.words @> g.part AND o.merged_into IS NULL OFFSET 0) AS m
+         CROSS JOIN LATERAL (SELECT * FROM memories o
+                              WHERE o.words @> g.part AND o.merged_into IS NULL LIMIT 1000) AS m
+         WHERE only_session IS NULL
+         UNION ALL
+        SELECT m.id, m.session_id, m.title, m.speaker, m.content ->> 'owner' AS owner, m.delivery, m.apart_from, m.type,
+               m.words, m.superseded_at
+          FROM (SELECT * FROM memories o WHERE o.session_id = only_session OFFSET 0) AS m
+         WHERE m.merged_into IS NULL AND EXISTS (SELECT FROM word_groups(looked_for) AS g WHERE m.words @> g.part)
     ), alike_ones AS (
         SELECT DISTINCT ON (f.id) f.id, f.session_id, f.title, f.speaker, f.owner, f.delivery, f.apart_from,
                similarity(array_to_string(f.words[2:], ' '), together) AS likeness
           FROM found f
          WHERE f.type = wanted_type AND (f.superseded_at IS NULL OR f.superseded_at > at)
-           AND (only_session IS NULL OR f.session_id = only_session)
     )
     SELECT * FROM alike_ones a WHERE a.likeness >= alike ORDER BY a.likeness DESC, a.id LIMIT 10;
 END $$;

@@ -69,6 +69,11 @@ def test_what_points_at_something_is_the_same_only_in_its_session(title: str) ->
     assert says(title, title, "action_item", here=True)
 
 
+@pytest.mark.parametrize("title", ["Show a bar that gets longer", "Note the tickets that we closed"])
+def test_a_word_that_only_joins_points_at_nothing(title: str) -> None:
+    assert says(title, title, "action_item")
+
+
 def test_what_one_person_says_of_themselves_is_not_what_another_says() -> None:
     assert not says("Call my mother", "Call my mother", "action_item", ("Ann", "Bob"))
     assert says("Call my mother", "Call my mother", "action_item", ("Ann", "Ann"))
