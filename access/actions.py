@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import InvalidRequest, NotFound
-from domain.memory import MEMORY_TYPES
+from domain.memory import MEMORY_TYPES, REVIEWS
 from domain.task import TASK_STATES, ArtifactDraft
 from store import agents, artifacts, chunks, deliveries, extraction, memories, sessions, tasks
 from store import search as text_search
@@ -79,16 +79,81 @@ def list_memories(
     type: str | None = None,
     session_id: str | None = None,
     tag: str | None = None,
+    review: str | None = None,
     before: int | None = None,
     limit: int = PAGE,
 ) -> dict[str, Any]:
+    """Memories, what was said again once; `times_said` counts it."""
     one_of("type", type, MEMORY_TYPES)
-    rows = memories.listing(conn, type=type, session_id=session_id, tag=tag, before=before, limit=checked_limit(limit))
+    one_of("review", review, REVIEWS)
+    rows = memories.listing(
+        conn, type=type, session_id=session_id, tag=tag, review=review, before=before, limit=checked_limit(limit)
+    )
     return page(rows, limit)
 
 
 def get_memory(conn: Connection, memory: int) -> Row:
-    return found(memories.get(conn, memory), "memory")
+    """The memory with its evidence: every time that it was said, first to last."""
+    row = found(memories.get(conn, memory), "memory")
+    return row | {"evidence": memories.evidence(conn, row["merged_into"] or row["id"])}
+
+
+def accept_memory(conn: Connection, memory: int, *, person: str) -> Row:
+    return get_memory(conn, memories.accept(conn, memory, person=person))
+
+
+def reject_memory(conn: Connection, memory: int, *, person: str, reason: str | None = None) -> Row:
+    return get_memory(conn, memories.reject(conn, memory, person=person, reason=reason))
+
+
+def restore_memory(conn: Connection, memory: int, *, person: str) -> Row:
+    return get_memory(conn, memories.restore(conn, memory, person=person))
+
+
+def merge_memory(conn: Connection, memory: int, *, into: int, person: str) -> Row:
+    """Says that a memory says the same as another, and answers the one that stands for both."""
+    return get_memory(conn, memories.merge(conn, memory, into=into, person=person))
+
+
+def split_memory(conn: Connection, memory: int, *, person: str) -> Row:
+    return get_memory(conn, memories.split(conn, memory, person=person))
+
+
+def supersede_memory(conn: Connection, memory: int, *, by: int, person: str) -> Row:
+    return get_memory(conn, memories.supersede_one(conn, memory, by=by, person=person))
+
+
+def reinstate_memory(conn: Connection, memory: int, *, person: str) -> Row:
+    return get_memory(conn, memories.reinstate(conn, memory, person=person))
+
+
+REVIEW_VERBS: dict[str, Callable[..., Row]] = {
+    "accept": accept_memory,
+    "reject": reject_memory,
+    "restore": restore_memory,
+    "merge": merge_memory,
+    "split": split_memory,
+    "supersede": supersede_memory,
+    "reinstate": reinstate_memory,
+}
+
+
+def edit_memory(
+    conn: Connection,
+    memory: int,
+    *,
+    person: str,
+    type: str | None = None,
+    title: str | None = None,
+    content: dict[str, Any] | None = None,
+    tags: Sequence[str] | None = None,
+) -> Row:
+    """Says anew what a memory says; what is None stays."""
+    one_of("type", type, MEMORY_TYPES)
+    if type is None and title is None and content is None and tags is None:
+        raise InvalidRequest("There is nothing to change: give `type`, `title`, `content` or `tags`.")
+    edited = memories.edit(conn, memory, person=person, type=type, title=title, content=content, tags=tags)
+    return get_memory(conn, edited)
 
 
 def list_tasks(

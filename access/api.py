@@ -90,6 +90,29 @@ class Cancel(Body):
     reason: Text | None = None
 
 
+class Review(Body):
+    person: Name
+
+
+class Reject(Review):
+    reason: Text | None = None
+
+
+class Merge(Review):
+    into: Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class Supersede(Review):
+    by: Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class Edit(Review):
+    type: Name | None = None
+    title: Text | None = None
+    content: dict[str, JsonValue] | None = None
+    tags: list[Name] | None = None
+
+
 class Registration(Body):
     type: Name = "cli"
     command: Text | None = None
@@ -130,6 +153,16 @@ MOVE_BODIES: dict[str, type[Body]] = {
     "retry": Retry,
 }
 
+REVIEW_BODIES: dict[str, type[Body]] = {
+    "accept": Review,
+    "reject": Reject,
+    "restore": Review,
+    "merge": Merge,
+    "split": Review,
+    "supersede": Supersede,
+    "reinstate": Review,
+}
+
 
 def api_routes(settings: Settings, pool: Pool) -> list[Route]:
     """Every route of the API; each asks for the bearer token first."""
@@ -146,6 +179,8 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
         route("/sessions/{id:path}", lambda conn, r, _: actions.get_session(conn, r.path_params["id"])),
         route("/memories", list_memories),
         route("/memories/{id}", get_memory),
+        route("/memories/{id}", edit_memory, "PATCH"),
+        route("/memories/{id}/{verb}", review_memory, "POST"),
         route("/tasks", list_tasks),
         route("/tasks/claim", claim_task, "POST"),
         route("/tasks/{id:path}", lambda conn, r, _: actions.get_task(conn, r.path_params["id"])),
@@ -258,16 +293,32 @@ def list_memories(conn: Connection, request: Request, body: bytes) -> Any:
         type=query(request, "type", str),
         session_id=query(request, "session", str),
         tag=query(request, "tag", str),
+        review=query(request, "review", str),
         before=query(request, "before", Cursor),
         limit=limit_of(request),
     )
 
 
 def get_memory(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.get_memory(conn, memory_of(request))
+
+
+def edit_memory(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.edit_memory(conn, memory_of(request), **dict(parsed(Edit, body)))
+
+
+def review_memory(conn: Connection, request: Request, body: bytes) -> Any:
+    verb = request.path_params["verb"]
+    if verb not in REVIEW_BODIES:
+        raise NotFound(f"A memory has no verb of this name; there are {', '.join(REVIEW_BODIES)}.")
+    return actions.REVIEW_VERBS[verb](conn, memory_of(request), **dict(parsed(REVIEW_BODIES[verb], body)))
+
+
+def memory_of(request: Request) -> int:
     text = request.path_params["id"]
     if not (text.isascii() and text.isdigit() and len(text) <= 18):  # what no bigint can be is no memory either
         raise NotFound("There is no such memory.")
-    return actions.get_memory(conn, int(text))
+    return int(text)
 
 
 def list_tasks(conn: Connection, request: Request, body: bytes) -> Any:

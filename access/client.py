@@ -46,6 +46,11 @@ class Client:
         """PUT /api<path> with these fields. Returns the JSON."""
         return parsed(self.request("PUT", "/api" + path, headers=self.api_headers, json=body))
 
+    def patch(self, path: str, **body: Any) -> Any:
+        """PATCH /api<path> with these fields; those that are None are left out. Returns the JSON."""
+        wanted = {name: value for name, value in body.items() if value is not None}
+        return parsed(self.request("PATCH", "/api" + path, headers=self.api_headers, json=wanted))
+
     def deliver(self, source: str, body: bytes, headers: dict[str, str], *, session: str | None = None) -> Any:
         """Posts a delivery; returns {"status": "accepted" or "duplicate", "delivery": key}."""
         parameters = {"session": session} if session else {}

@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 MemoryType = Literal["idea", "decision", "question", "action_item", "fact", "note", "preference", "context", "risk"]
 MEMORY_TYPES: tuple[str, ...] = get_args(MemoryType)
 
+REVIEWS = ("proposed", "accepted", "rejected", "edited")  # what people said of a memory; nothing yet, at first
+
 Extractor = Literal["rules", "model", "llm", "sender"]
 
 

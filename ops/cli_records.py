@@ -109,21 +109,114 @@ def list_memories(
     type: Annotated[str | None, typer.Option(help="decision, idea, question, action_item, fact, note, …")] = None,
     session: Session = None,
     tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
+    review: Annotated[str | None, typer.Option(help="proposed, accepted, rejected or edited.")] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Newest first."""
+    """Newest first; what was said again is there once."""
     with service(data) as client:
-        items = client.get("/memories", type=type, session=session, tag=tag, limit=limit)["items"]
-    show_items(items, ["id", "type", "title", "speaker", "session_id"], as_json=as_json, empty="No memory found.")
+        items = client.get("/memories", type=type, session=session, tag=tag, review=review, limit=limit)["items"]
+    columns = ["id", "type", "review", "times_said", "title", "speaker", "session_id", "superseded_by"]
+    show_items(items, columns, as_json=as_json, empty="No memory found.")
 
 
 @memories.command("show")
 def show_memory(id: int, as_json: AsJson = False, data: Data = None) -> None:
-    """A memory with its quote."""
+    """A memory with its quote, and every time that it was said."""
     with service(data) as client:
-        show_record(client.get(f"/memories/{id}"), as_json=as_json)
+        memory = client.get(f"/memories/{id}")
+    if as_json:
+        say_json(memory)
+        return
+    evidence = memory.pop("evidence")
+    show_record(memory, as_json=False)
+    say(f"\nsaid {len(evidence)} times" if len(evidence) > 1 else "\nsaid once")
+    show_items(evidence, ["id", "said_at", "speaker", "quote", "session_id", "turn_seq"], as_json=False, empty="")
+
+
+def review(id: int, verb: str, said: str, data: Path | None, as_json: bool, **body: Any) -> None:
+    with service(data) as client:
+        memory = client.post(f"/memories/{id}/{verb}", **body)
+    if as_json:
+        say_json(memory)
+    else:
+        say(f"Memory {memory['id']} is {said or memory['review']}: {memory['title']}")
+
+
+@memories.command("accept")
+def accept_memory(id: int, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
+    """Say that a memory is right; the task of an inferred action item is approved."""
+    review(id, "accept", "", data, as_json, person=person)
+
+
+@memories.command("reject")
+def reject_memory(
+    id: int, reason: str | None = None, person: Person = "command line", as_json: AsJson = False, data: Data = None
+) -> None:
+    """Say that a memory is wrong; a task nobody has begun is cancelled, and it does not come back."""
+    review(id, "reject", "", data, as_json, person=person, reason=reason)
+
+
+@memories.command("restore")
+def restore_memory(id: int, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
+    """Take a rejection back."""
+    review(id, "restore", "", data, as_json, person=person)
+
+
+@memories.command("edit")
+def edit_memory(
+    id: int,
+    title: Annotated[str | None, typer.Option("--title", help="What it says in a few words.")] = None,
+    type: Annotated[str | None, typer.Option("--type", help="decision, idea, question, action_item, …")] = None,
+    content: Annotated[str | None, typer.Option("--content", help="What else is known, as a JSON object.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="All its tags; may be repeated.")] = None,
+    person: Person = "command line",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Say anew what a memory says; what is read again does not change it any more."""
+    changes = {"title": title, "type": type, "tags": tag}
+    changes |= {"content": None if content is None else parsed_json(content, "--content")}
+    with service(data) as client:
+        memory = client.patch(f"/memories/{id}", person=person, **changes)
+    say_json(memory) if as_json else say(f"Memory {memory['id']} is edited: {memory['title']}")
+
+
+@memories.command("merge")
+def merge_memory(
+    id: int,
+    into: Annotated[int, typer.Argument(help="The memory that says the same.")],
+    person: Person = "command line",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Say that a memory says the same as another, which then stands for both."""
+    review(id, "merge", "the one that stands", data, as_json, person=person, into=into)
+
+
+@memories.command("split")
+def split_memory(id: int, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
+    """Take a merged memory out again: it says something else."""
+    review(id, "split", "one of its own", data, as_json, person=person)
+
+
+@memories.command("supersede")
+def supersede_memory(
+    id: int,
+    by: Annotated[int, typer.Argument(help="The later memory that takes its place.")],
+    person: Person = "command line",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Say that a later decision took the place of this one."""
+    review(id, "supersede", f"replaced by {by}", data, as_json, person=person, by=by)
+
+
+@memories.command("reinstate")
+def reinstate_memory(id: int, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
+    """Say that a decision was not replaced."""
+    review(id, "reinstate", "standing again", data, as_json, person=person)
 
 
 @tasks.command("list")
@@ -138,7 +231,7 @@ def list_tasks(
     """Latest change first."""
     with service(data) as client:
         items = client.get("/tasks", status=status, agent=agent, session=session, limit=limit)["items"]
-    columns = ["id", "status", "agent_name", "task_type", "priority", "title"]
+    columns = ["id", "status", "agent_name", "task_type", "priority", "title", "doubt"]
     show_items(items, columns, as_json=as_json, empty="No task found.")
 
 
@@ -169,7 +262,7 @@ def claim_task(
             max_tasks=limit,
             fair=fair,
         )
-    columns = ["task_id", "claim_token", "lease_until", "attempt", "title"]
+    columns = ["task_id", "claim_token", "lease_until", "attempt", "title", "doubt"]
     show_items(answer["items"], columns, as_json=as_json, empty=f"Nothing waits for {agent}.")
 
 
@@ -214,7 +307,7 @@ def complete_task(
     data: Data = None,
 ) -> None:
     """Finish a claimed task, with its output and files."""
-    output_data = None if output is None else parsed_json(output)
+    output_data = None if output is None else parsed_json(output, "--output")
     with service(data) as client:
         ids = [
             client.post("/artifacts", task_id=id, name=path.name, content=read_text(path))["id"]
@@ -435,12 +528,12 @@ def segment(id: str) -> str:
     return quote(id, safe="")
 
 
-def parsed_json(text: str) -> Any:
+def parsed_json(text: str, option: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         raise InvalidRequest(
-            "--output is not JSON.", hint="For plain text write it in quotes: --output '\"done\"'."
+            f"{option} is not JSON.", hint=f"For plain text write it in quotes: {option} '\"done\"'."
         ) from None
 
 

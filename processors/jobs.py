@@ -22,7 +22,7 @@ deliveries.
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from processors.fetching import FetchFailed, FetchSettings, fetch
 from processors.queueing import Batch, DeliveryQueue, JobTimeout, RedisFailure
 from processors.readers import ANNOUNCING, Outcome
 from processors.redacting import redact_body
+from processors.remembering import look_again
 from processors.telling import Understanding, attempt_to_read, take_back, tell, where_it_broke
 from store import agents, deliveries, extraction, sessions, tasks
 from store.database import Connection, Pool, borrowed
@@ -202,6 +203,8 @@ def process_deliveries(
     replies: dict[str, Reply] = {}
     with conn.transaction():
         read_ones = [(delivery, attempt_to_read(delivery)) for delivery in deliveries.take(conn, keys)]
+        if len(written := sessions_of(read_ones)) > 1:
+            sessions.lock_all(conn, written)
         for delivery, read_one in sorted(read_ones, key=lambda pair: order_of(pair[1])):
             reply = process_delivery(conn, shop, delivery, read_one)
             if delivery.key in waited_for or isinstance(read_one, Query):
@@ -261,6 +264,12 @@ def order_of(read_one: Outcome | AIWebhookError) -> tuple[bool, str]:
     return isinstance(read_one, Query), read_one.session.id if isinstance(read_one, Reading) else ""
 
 
+def sessions_of(read_ones: Iterable[tuple[Delivery, Outcome | AIWebhookError]]) -> set[str]:
+    """The sessions that these deliveries are written to, or were before they are read again."""
+    now = {read_one.session.id for _, read_one in read_ones if isinstance(read_one, Reading)}
+    return now | {delivery.session_id for delivery, _ in read_ones if delivery.readings and delivery.session_id}
+
+
 def fail(conn: Connection, shop: Workshop, delivery: Delivery, error: Exception) -> AIWebhookError:
     """Records why a delivery failed. What the sender got wrong is not tried again; a bug or a race may pass."""
     if not isinstance(error, AIWebhookError):
@@ -296,7 +305,8 @@ def outcome_line(
 
 
 def sweep(shop: Workshop) -> None:
-    """Puts back into the queue what died, got lost or has a gap, and returns the tasks of lapsed leases."""
+    """Puts back into the queue what died, got lost or has a gap, returns the tasks of lapsed leases, and does what
+    workers had to leave."""
     for batch in shop.queue.rescue():
         log.warning("batch=%s taken over", batch)
     with borrowed(shop.pool) as conn:
@@ -310,5 +320,7 @@ def sweep(shop: Workshop) -> None:
         if expired := tasks.expire_claims(conn):
             log.warning("%d leases lapsed", expired)
         agents.refresh(conn)
+        if looked_at := look_again(conn):
+            log.info("%d memories looked at again", looked_at)
         if closed := sessions.complete_idle(conn, shop.settings.live_idle_seconds):
             log.info("%d live sessions fell silent and are completed", closed)

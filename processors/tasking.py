@@ -6,6 +6,8 @@ from typing import Any
 
 from domain.memory import MemoryDraft
 from domain.task import TaskDraft
+from processors.sameness import meaning
+from processors.superseding import about, shared
 
 ERRAND = "errand"
 RESEARCHER = "researcher"
@@ -31,6 +33,9 @@ _PRIORITIES = (
     (20, re.compile(r"low|when you (?:get|have)", re.IGNORECASE)),
 )
 _CARRIED = ("due", "due_at", "owner", "rationale")
+_NEARBY_TURNS = 2  # "look up its prices" is about the decision that was just taken
+_COMPARED = 50  # decisions before an action item, and after it
+_NO_SUBJECT = frozenset({"api", "app", "page", "thing", "things", "version", "work"})
 
 
 def plan(memories: Sequence[MemoryDraft], *, default_agent: str, approve_confidence: float) -> list[TaskDraft]:
@@ -76,3 +81,30 @@ def _input(memory: MemoryDraft) -> dict[str, Any]:
     known = {"title": memory.title, "quote": memory.quote, "speaker": memory.speaker}
     known |= {key: memory.content.get(key) for key in _CARRIED}
     return {key: value for key, value in known.items() if value is not None}
+
+
+def about_decision(place: int, memories: Sequence[MemoryDraft]) -> int | None:
+    """The position of the decision that an action item is about: the last one before it with a word in common, or any;
+    or the one just taken, when the item says "it"."""
+    item = memories[place]
+    decisions = [p for p, memory in enumerate(memories) if memory.type == "decision"]
+    before, after = [p for p in reversed(decisions) if p < place], [p for p in decisions if p > place]
+    decisions = [*before[:_COMPARED], *after[:_COMPARED]]
+    for decision in decisions:
+        if on_one_subject(item.title, memories[decision].title):
+            return decision
+    if meaning(item.title).points:
+        for decision in decisions:
+            if decision < place and is_nearby(memories[decision], item):
+                return decision
+    return None
+
+
+def on_one_subject(title: str, decision: str) -> bool:
+    return bool(shared(about(title) - _NO_SUBJECT, about(decision)))
+
+
+def is_nearby(decision: MemoryDraft, item: MemoryDraft) -> bool:
+    if decision.turn is None or item.turn is None:
+        return False
+    return 0 <= item.turn - decision.turn <= _NEARBY_TURNS

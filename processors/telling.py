@@ -27,6 +27,7 @@ from processors.matching import known_again, told_once
 from processors.queueing import JobTimeout
 from processors.readers import Outcome, read
 from processors.redacting import redact_reading
+from processors.remembering import keep_memories, keep_replacements, keep_tasks
 from processors.tasking import plan
 from store import artifacts, chunks, deliveries, extraction, memories, sessions, tasks
 from store.database import Connection
@@ -180,10 +181,11 @@ def keep(
         extracted=[items_of(c, understood.memories) for c in understood.chunks],
         freed=freed,
     )
-    memory_ids = memories.remember(conn, session_id, delivery.key, drafts, turn_ids, replaced=replaced)
+    memory_ids, standing = keep_memories(conn, session_id, delivery, drafts, turn_ids, replaced)
     if replaced:
         memories.withdraw(conn, session_id, replaced, kept=memory_ids, turn_ids=turn_ids)
-    tasks.create(conn, session_id, delivery.key, understood.tasks, memory_ids)
+    keep_tasks(conn, session_id, delivery, drafts, understood.tasks, memory_ids, standing)
+    keep_replacements(conn, drafts, memory_ids)
     if replaced or understood.gaps:
         extraction.record_gaps(conn, delivery.key, understood.gaps, settings.max_attempts)
     for artifact in reading.artifacts:

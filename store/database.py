@@ -20,7 +20,7 @@ Row = dict[str, Any]
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
 
-# The SQLSTATEs raised in migrations/*_task_moves.sql.
+# The SQLSTATEs raised in migrations/*_task_moves.sql and *_memory_lives.sql.
 MOVES: dict[str, type[errors.AIWebhookError]] = {
     "AW001": errors.ClaimLost,
     "AW002": errors.InvalidMove,
@@ -29,6 +29,7 @@ MOVES: dict[str, type[errors.AIWebhookError]] = {
     "AW005": errors.UnknownTask,
     "AW006": errors.InvalidRequest,
     "AW007": errors.NotAccepted,
+    "AW008": errors.NotFound,
 }
 
 

@@ -8,10 +8,11 @@ ON CONFLICT DO NOTHING
 
 -- name: take
 -- The unfinished deliveries among these, locked, in the order in which they came; those that another worker has
--- right now are left to it.
+-- right now are left to it. Others may go on pointing to them: who moves turns of theirs holds their session and does
+-- not wait for who waits for that.
 SELECT id, source, delivery_id, event, received_at, content_type, body, session_id, fetched, readings
   FROM deliveries WHERE id = ANY (%(ids)s) AND state = 'received'
- ORDER BY received_at, id FOR UPDATE SKIP LOCKED
+ ORDER BY received_at, id FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: announcing
 -- Those unfinished ones among these whose sources may only announce a transcript.

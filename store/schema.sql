@@ -2,6 +2,93 @@
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 
+CREATE FUNCTION public.memory_words(type text, title text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+-- The stems of the words that carry meaning, each once and sorted, and before them one entry for all of them together
+-- and the type: what has that entry in common says the same in other forms of the same words.
+    SELECT CASE WHEN n.words = '{}' THEN '{}'
+                ELSE ('=' || md5(type || ' ' || array_to_string(n.words, ' '))) || n.words END
+      FROM (SELECT tsvector_to_array(ts_delete(to_tsvector('english'::regconfig, left(title, 1000)),
+                       '{ah,er,gonna,go,hm,let,mm,ok,okay,pleas,realli,uh,um,us,use,yeah}'::text[])) AS words
+            OFFSET 0) AS w,
+           LATERAL (SELECT CASE WHEN w.words && '{two,three,four,five,six,seven,eight,nine,ten,eleven,twelv}'
+                                THEN ARRAY(SELECT COALESCE((array_position(
+                                               '{two,three,four,five,six,seven,eight,nine,ten,eleven,twelv}', u.word)
+                                               + 1)::text, u.word) COLLATE "C"
+                                             FROM unnest(w.words) AS u (word) GROUP BY 1 ORDER BY 1)
+                                ELSE w.words END AS words OFFSET 0) AS n
+$$;
+
+CREATE TABLE public.memories (
+    id bigint NOT NULL,
+    session_id text NOT NULL,
+    type text NOT NULL,
+    key text NOT NULL,
+    title text DEFAULT ''::text NOT NULL,
+    content jsonb NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    confidence real DEFAULT 1 NOT NULL,
+    extractor text DEFAULT 'person'::text NOT NULL,
+    speaker text,
+    turn bigint,
+    char_start integer,
+    char_end integer,
+    quote text,
+    review text DEFAULT 'proposed'::text NOT NULL,
+    superseded_by bigint,
+    delivery text,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone DEFAULT now() NOT NULL,
+    said_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    merged_into bigint,
+    merged_by text,
+    apart_from bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    superseded_at timestamp with time zone,
+    reviewed_by text,
+    reviewed_at timestamp with time zone,
+    review_before text,
+    words text[] GENERATED ALWAYS AS (public.memory_words(type, title)) STORED NOT NULL,
+    CONSTRAINT a_memory_is_not_merged_into_itself CHECK ((merged_into <> id)),
+    CONSTRAINT a_superseded_memory_has_its_time CHECK (((superseded_by IS NULL) = (superseded_at IS NULL))),
+    CONSTRAINT memories_check CHECK ((superseded_by <> id)),
+    CONSTRAINT memories_check1 CHECK ((num_nonnulls(char_start, char_end, quote) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT memories_check2 CHECK (((quote IS NULL) OR ((char_end - char_start) = length(quote)))),
+    CONSTRAINT memories_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
+    CONSTRAINT memories_key_check CHECK ((key <> ''::text)),
+    CONSTRAINT memories_review_check CHECK ((review = ANY (ARRAY['proposed'::text, 'accepted'::text, 'rejected'::text, 'edited'::text]))),
+    CONSTRAINT memories_type_check CHECK ((type = ANY (ARRAY['idea'::text, 'decision'::text, 'question'::text, 'action_item'::text, 'fact'::text, 'note'::text, 'preference'::text, 'context'::text, 'risk'::text])))
+);
+
+COMMENT ON COLUMN public.memories.char_start IS 'where the quote begins in turns.text, counted in characters from 0';
+
+COMMENT ON COLUMN public.memories.said_at IS 'when it was said: the time of its turn, else of its delivery';
+
+COMMENT ON COLUMN public.memories.merged_into IS 'the memory that stands for this one, which says the same again';
+
+COMMENT ON COLUMN public.memories.merged_by IS 'the person who merged or split it; NULL when the rules did';
+
+COMMENT ON COLUMN public.memories.apart_from IS 'memories with which a person said it has nothing to do';
+
+COMMENT ON COLUMN public.memories.superseded_at IS 'when what replaced it was said';
+
+COMMENT ON COLUMN public.memories.review_before IS 'what the review was before it became what it is';
+
+COMMENT ON COLUMN public.memories.words IS 'stems by which the same said again is found; see memory_words()';
+
+CREATE FUNCTION public.accept_memory(memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE sql
+    AS $$
+-- It is right as it stands. The task of an action item that was only inferred is approved.
+    SELECT review_memory(memory, 'accepted', person, 'its memory was accepted')
+$$;
+
+CREATE FUNCTION public.acting_person() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT COALESCE(NULLIF(current_setting('ai_webhook.actor', true), ''), current_user)
+$$;
+
 CREATE TABLE public.tasks (
     id text DEFAULT ('task_'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
     session_id text,
@@ -37,7 +124,9 @@ CREATE TABLE public.tasks (
     memory bigint,
     delivery text,
     created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    updated timestamp with time zone DEFAULT now() NOT NULL
+    updated timestamp with time zone DEFAULT now() NOT NULL,
+    decision bigint,
+    doubt text
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000');
 
@@ -56,6 +145,10 @@ COMMENT ON COLUMN public.tasks.not_before IS 'not claimable until then; the firs
 COMMENT ON COLUMN public.tasks.waiting_for IS 'how many of depends_on are not completed; kept by a trigger';
 
 COMMENT ON COLUMN public.tasks.acceptance IS 'what a completion has to bring: {"artifact_types": ["report"], "exit_code": 0, "output_matches": "regular expression"}';
+
+COMMENT ON COLUMN public.tasks.decision IS 'the decision that the task is about, as far as its words show';
+
+COMMENT ON COLUMN public.tasks.doubt IS 'why it may no longer be wanted: the decision was replaced, or its action item rejected';
 
 CREATE FUNCTION public.answer_task(task_id text, answer text, person text) RETURNS public.tasks
     LANGUAGE plpgsql
@@ -344,6 +437,51 @@ BEGIN
     RETURN returned;
 END $$;
 
+CREATE FUNCTION public.doubt_tasks() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- Tasks about a decision that was replaced say so; when it stands again, they no longer do.
+DECLARE
+    mark text := format('Decision %s ', NEW.id);
+BEGIN
+    IF NEW.superseded_by IS NULL THEN
+        UPDATE tasks t SET doubt = NULL
+         WHERE (t.memory IN (SELECT sayings_of(NEW.id)) OR t.decision IN (SELECT sayings_of(NEW.id)))
+           AND starts_with(t.doubt, mark);
+    ELSE
+        UPDATE tasks t SET doubt = mark || (SELECT format('(“%s”) was replaced by %s (“%s”).', NEW.title, m.id, m.title)
+                                              FROM memories m WHERE m.id = NEW.superseded_by)
+         WHERE (t.memory IN (SELECT sayings_of(NEW.id)) OR t.decision IN (SELECT sayings_of(NEW.id)))
+           AND t.status NOT IN ('completed', 'failed', 'cancelled');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.edit_memory(memory bigint, person text DEFAULT NULL::text, type text DEFAULT NULL::text, title text DEFAULT NULL::text, content jsonb DEFAULT NULL::jsonb, tags text[] DEFAULT NULL::text[]) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+-- Says anew what a memory says; what is NULL stays. Nothing that is read again changes it any more.
+#variable_conflict use_column
+DECLARE
+    standing bigint;
+    changed  memories;
+    said     text;
+BEGIN
+    PERFORM lock_memories(ARRAY[memory]);
+    standing := standing_memory(memory);
+    said := say_actor(COALESCE(person, acting_person()), 'its memory was edited');
+    UPDATE memories m
+       SET type = COALESCE(edit_memory.type, m.type), title = COALESCE(edit_memory.title, m.title),
+           tags = COALESCE(edit_memory.tags, m.tags),
+           content = CASE WHEN edit_memory.content IS NULL THEN m.content
+                          ELSE jsonb_strip_nulls(jsonb_build_object(
+                                   'type', COALESCE(edit_memory.type, m.type),
+                                   'title', COALESCE(edit_memory.title, m.title), 'quote', m.quote)) || edit_memory.content END
+     WHERE m.id = standing RETURNING * INTO changed;
+    said := say_actor(NULL);
+    RETURN changed;
+END $$;
+
 CREATE FUNCTION public.expire_claims() RETURNS integer
     LANGUAGE plpgsql
     AS $$
@@ -406,6 +544,43 @@ CREATE FUNCTION public.fair_queue(wanted_agent text, can jsonb) RETURNS TABLE(id
               t.priority DESC, t.created OFFSET 0
 $$;
 
+CREATE FUNCTION public.follow_memory_review() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- What was said again is reviewed with the one that stands for it; tasks nobody has begun follow, and who has begun
+-- one is told by its doubt. An errand waits for a person whatever becomes of its memory.
+DECLARE
+    sayings bigint[] := ARRAY(SELECT sayings_of(NEW.id));
+    mark    text := format('Memory %s ', NEW.id);
+BEGIN
+    IF NEW.review = 'rejected' THEN
+        UPDATE memories m SET review = 'rejected' WHERE m.merged_into = NEW.id AND m.review <> 'rejected';
+        UPDATE memories m SET superseded_by = NULL WHERE m.superseded_by = NEW.id;
+        UPDATE tasks t SET status = 'cancelled', error_message = 'Rejected: memory ' || NEW.id || '.'
+         WHERE t.memory = ANY (sayings) AND t.status IN ('proposed', 'pending');
+        UPDATE tasks t SET doubt = mark || format('(“%s”) was rejected by %s.', NEW.title, NEW.reviewed_by)
+         WHERE t.memory = ANY (sayings) AND t.status IN ('claimed', 'running', 'needs_input');
+    ELSIF OLD.review = 'rejected' THEN
+        UPDATE memories m SET review = 'proposed' WHERE m.merged_into = NEW.id AND m.review = 'rejected';
+        PERFORM revive_tasks(sayings, 'Rejected: %');
+        UPDATE tasks t SET doubt = NULL WHERE t.memory = ANY (sayings) AND starts_with(t.doubt, mark);
+        INSERT INTO memories_to_look_at (memory) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    END IF;
+    IF NEW.review = 'accepted' THEN
+        UPDATE tasks t SET status = 'pending', input_data = t.input_data || jsonb_build_object('approved_by', NEW.reviewed_by)
+         WHERE t.memory = ANY (sayings) AND t.status = 'proposed' AND t.task_type <> 'errand';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.follow_memory_type() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE memories m SET type = NEW.type, updated = clock_timestamp() WHERE m.merged_into = NEW.id;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.forget_task_events() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -438,6 +613,24 @@ BEGIN
         END IF;
     END LOOP;
     RETURN found;
+END $$;
+
+CREATE FUNCTION public.hand_over_memory() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- The first of those that said the same stands where the deleted one stood.
+DECLARE
+    heir bigint;
+BEGIN
+    SELECT m.id INTO heir FROM memories m WHERE m.merged_into = OLD.id ORDER BY m.said_at, m.id LIMIT 1;
+    IF heir IS NOT NULL THEN
+        UPDATE memories m SET merged_into = NULL, apart_from = m.apart_from || OLD.apart_from,
+               superseded_by = OLD.superseded_by, superseded_at = OLD.superseded_at
+         WHERE m.id = heir;
+        UPDATE memories m SET merged_into = heir WHERE m.merged_into = OLD.id;
+        UPDATE memories m SET superseded_by = heir WHERE m.superseded_by = OLD.id;
+    END IF;
+    RETURN NULL;
 END $$;
 
 CREATE TABLE public.agents (
@@ -476,6 +669,14 @@ BEGIN
     RETURN agent;
 END $$;
 
+CREATE FUNCTION public.is_first_here(memory bigint, root bigint, here text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+-- Whether a merged memory is the first of its session to say what one of another session stands for.
+    SELECT NOT EXISTS (SELECT FROM memories m
+                        WHERE m.session_id = here AND (m.id = root OR (m.merged_into = root AND m.id < memory)))
+$$;
+
 CREATE FUNCTION public.is_free(task_id text) RETURNS boolean
     LANGUAGE sql
     AS $$
@@ -484,12 +685,82 @@ CREATE FUNCTION public.is_free(task_id text) RETURNS boolean
     SELECT pg_try_advisory_xact_lock(4827031, hashtext(task_id))
 $$;
 
+CREATE FUNCTION public.is_reviewed(memory public.memories) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+-- Whether a person has said something about it. What the rules merged into a rejected memory is rejected, and not reviewed.
+    SELECT num_nonnulls(memory.reviewed_by, memory.merged_by) > 0 OR memory.apart_from <> '{}'
+           OR (memory.merged_into IS NULL AND memory.review <> 'proposed'
+               AND NOT (memory.extractor = 'sender' AND memory.review = 'accepted'))
+$$;
+
+CREATE FUNCTION public.join_memories(memory bigint, root bigint, person text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Lets `root` stand for `memory` and for all that said the same as `memory`. Their tasks that nobody has begun are
+-- cancelled while another one for the same is not at its end. `person` is NULL when the rules do it.
+#variable_conflict use_column
+DECLARE
+    joining  bigint[] := ARRAY(SELECT sayings_of(join_memories.memory));
+    open_one text;
+    said     text;
+BEGIN
+    SELECT t.id INTO open_one FROM tasks t
+     WHERE t.memory IN (SELECT sayings_of(root)) AND t.memory <> ALL (joining)
+       AND t.status NOT IN ('completed', 'failed', 'cancelled') ORDER BY t.created LIMIT 1;
+    UPDATE memories m SET merged_into = root WHERE m.merged_into = join_memories.memory;
+    UPDATE memories m SET merged_into = root, merged_by = person,
+           apart_from = array_remove(m.apart_from, root), superseded_by = NULL
+     WHERE m.id = join_memories.memory;
+    UPDATE memories m SET apart_from = array_remove(m.apart_from, join_memories.memory)
+     WHERE m.id = root AND m.apart_from @> ARRAY[join_memories.memory];
+    UPDATE memories m SET superseded_by = root WHERE m.superseded_by = join_memories.memory AND m.id <> root;
+    UPDATE memories m SET review = 'rejected'
+     WHERE m.id = ANY (joining) AND EXISTS (SELECT FROM memories r WHERE r.id = root AND r.review = 'rejected');
+    IF open_one IS NOT NULL THEN
+        said := say_actor(COALESCE(person, 'merge'), 'the same as ' || open_one);
+        UPDATE tasks t SET status = 'cancelled', error_message = 'Said again: the same as ' || open_one || '.'
+         WHERE t.memory = ANY (joining) AND t.status IN ('proposed', 'pending');
+        said := say_actor(NULL);
+    END IF;
+END $$;
+
+CREATE FUNCTION public.keep_merged_memory() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- A merged memory points to one that stands and is of its type. One that a person gives another type stands again.
+DECLARE
+    root record;
+BEGIN
+    SELECT m.type, m.merged_into INTO root FROM memories m WHERE m.id = NEW.merged_into;
+    IF TG_OP = 'UPDATE' AND NEW.merged_into = OLD.merged_into AND NEW.type <> root.type THEN
+        NEW.merged_into := NULL;
+    ELSIF NEW.merged_into = NEW.id OR root IS NULL THEN
+        RETURN NEW;  -- the constraints have their own words for it
+    ELSIF root.merged_into IS NOT NULL THEN
+        RAISE EXCEPTION 'Memory % is merged itself; merge into %.', NEW.merged_into, root.merged_into USING ERRCODE = 'AW006';
+    ELSIF root.type <> NEW.type THEN
+        RAISE EXCEPTION 'Memory % is of another type.', NEW.merged_into USING ERRCODE = 'AW006';
+    ELSIF TG_OP = 'UPDATE' AND EXISTS (SELECT FROM memories m WHERE m.merged_into = NEW.id) THEN
+        RAISE EXCEPTION 'Other memories are merged into memory %; merge_memory() takes them along.', NEW.id USING ERRCODE = 'AW006';
+    END IF;
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.keep_session_times() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 -- `UPDATE sessions SET status = 'completed'` as a person types it stays within the constraints.
 BEGIN
     NEW.completed_at := CASE WHEN NEW.status = 'completed' THEN COALESCE(NEW.completed_at, now()) END;
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION public.keep_superseded_memory() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.superseded_at := CASE WHEN NEW.superseded_by IS NOT NULL THEN COALESCE(NEW.superseded_at, clock_timestamp()) END;
     RETURN NEW;
 END $$;
 
@@ -551,13 +822,124 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.lock_memories(wanted bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- The sessions of these memories and of all that say the same, then the memories: always in this order.
+DECLARE
+    missing bigint;
+    groups  bigint[];
+BEGIN
+    SELECT w.id INTO missing FROM unnest(wanted) AS w (id)
+     WHERE NOT EXISTS (SELECT FROM memories m WHERE m.id = w.id) LIMIT 1;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'There is no memory %.', missing USING ERRCODE = 'AW008';
+    END IF;
+    SELECT array_agg(DISTINCT COALESCE(m.merged_into, m.id)) INTO groups FROM memories m WHERE m.id = ANY (wanted);
+    PERFORM FROM sessions s
+      WHERE s.id IN (SELECT m.session_id FROM memories m WHERE m.id = ANY (groups) OR m.merged_into = ANY (groups))
+      ORDER BY s.id FOR NO KEY UPDATE;
+    PERFORM FROM memories m WHERE m.id = ANY (groups) OR m.merged_into = ANY (groups) ORDER BY m.id FOR UPDATE;
+END $$;
+
 CREATE FUNCTION public.mark_edited_memory() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
+-- The content repeats type and title for searches; where a person changes those, it follows.
 BEGIN
     NEW.review := 'edited';
+    NEW.reviewed_by := acting_person();
+    NEW.reviewed_at := clock_timestamp();
     NEW.updated := clock_timestamp();
+    IF NEW.content = OLD.content AND NEW.content ->> 'title' = OLD.title THEN
+        NEW.content := NEW.content || jsonb_build_object('type', NEW.type, 'title', NEW.title);
+    END IF;
     RETURN NEW;
+END $$;
+
+CREATE TABLE public.turns (
+    id bigint NOT NULL,
+    session_id text NOT NULL,
+    seq integer NOT NULL,
+    speaker text DEFAULT ''::text NOT NULL,
+    role text DEFAULT 'other'::text NOT NULL,
+    text text NOT NULL,
+    start_seconds double precision,
+    end_seconds double precision,
+    start_time timestamp with time zone,
+    end_time timestamp with time zone,
+    delivery text,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT turns_role_check CHECK ((role = ANY (ARRAY['user'::text, 'assistant'::text, 'other'::text, 'summary'::text]))),
+    CONSTRAINT turns_seq_check CHECK ((seq >= 1)),
+    CONSTRAINT turns_text_check CHECK ((text <> ''::text))
+);
+
+COMMENT ON COLUMN public.turns.start_seconds IS 'seconds from the start of the conversation';
+
+CREATE VIEW public.memory_overview AS
+ SELECT m.id,
+    m.session_id,
+    m.type,
+    m.key,
+    m.title,
+    m.content,
+    m.tags,
+    m.confidence,
+    m.extractor,
+    m.speaker,
+    m.turn,
+    t.seq AS turn_seq,
+    m.char_start,
+    m.char_end,
+    m.quote,
+    m.review,
+    m.reviewed_by,
+    m.reviewed_at,
+    m.merged_into,
+    m.merged_by,
+    m.superseded_by,
+    m.superseded_at,
+    m.delivery,
+    m.said_at,
+    m.created,
+    m.updated,
+    (1 + (( SELECT count(*) AS count
+           FROM public.memories e
+          WHERE (e.merged_into = COALESCE(m.merged_into, m.id))))::integer) AS times_said
+   FROM (public.memories m
+     LEFT JOIN public.turns t ON ((t.id = m.turn)));
+
+COMMENT ON COLUMN public.memory_overview.times_said IS 'how often it was said, counting all that are merged';
+
+CREATE FUNCTION public.memories_as_of(at timestamp with time zone) RETURNS SETOF public.memory_overview
+    LANGUAGE sql STABLE
+    AS $$
+-- What stood then: said by then, not yet replaced, and not rejected by a person since.
+    SELECT * FROM memory_overview m
+     WHERE m.merged_into IS NULL AND m.review <> 'rejected' AND (m.superseded_at IS NULL OR m.superseded_at > at)
+       AND (m.said_at <= at OR EXISTS (SELECT FROM memories e WHERE e.merged_into = m.id AND e.said_at <= at))
+$$;
+
+CREATE FUNCTION public.merge_memory(memory bigint, into_memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+-- A person says that the two say the same. `memory` stays as evidence for the one that stands. split_memory() undoes it.
+#variable_conflict use_column
+DECLARE
+    root bigint;
+    kept memories;
+BEGIN
+    PERFORM lock_memories(ARRAY[memory, into_memory]);
+    root := standing_memory(into_memory);
+    IF root = memory THEN
+        RAISE EXCEPTION 'Memory % is the one that stands; a memory is not merged into itself.', memory USING ERRCODE = 'AW006';
+    ELSIF (SELECT count(DISTINCT m.type) FROM memories m WHERE m.id IN (memory, root)) > 1 THEN
+        RAISE EXCEPTION 'Memory % is of another type than %.', memory, root USING ERRCODE = 'AW006';
+    END IF;
+    PERFORM join_memories(memory, root, COALESCE(person, acting_person()));
+    SELECT * INTO kept FROM memories m WHERE m.id = root;
+    RETURN kept;
 END $$;
 
 CREATE FUNCTION public.move_session_count() RETURNS trigger
@@ -570,6 +952,52 @@ BEGIN
       USING OLD.session_id, NEW.session_id;
     RETURN NULL;
 END $_$;
+
+CREATE FUNCTION public.near_memories(wanted_type text, wanted_title text, at timestamp with time zone DEFAULT clock_timestamp(), only_session text DEFAULT NULL::text, alike real DEFAULT 0.75) RETURNS TABLE(id bigint, session_id text, title text, speaker text, owner text, delivery text, apart_from bigint[], likeness real)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    AS $$
+-- Memories that stood at a time and whose words are nearly those of a title, most alike first: pg_trgm's similarity of
+-- the stems. Volatile, so that each call sees what was committed by then.
+#variable_conflict use_column
+DECLARE
+    looked_for text[] := memory_words(wanted_type, wanted_title);
+    together   text := array_to_string(looked_for[2:], ' ');
+BEGIN
+    RETURN QUERY
+    WITH found AS MATERIALIZED (
+        SELECT m.id, m.session_id, m.title, m.speaker, m.content ->> 'owner' AS owner, m.delivery, m.apart_from, m.type,
+               m.words, m.superseded_at
+          FROM word_groups(looked_for) AS g
+         CROSS JOIN LATERAL (SELECT * FROM memories o
+                              WHERE o.words @> g.part AND o.merged_into IS NULL LIMIT 1000) AS m
+         WHERE only_session IS NULL
+         UNION ALL
+        SELECT m.id, m.session_id, m.title, m.speaker, m.content ->> 'owner' AS owner, m.delivery, m.apart_from, m.type,
+               m.words, m.superseded_at
+          FROM (SELECT * FROM memories o WHERE o.session_id = only_session OFFSET 0) AS m
+         WHERE m.merged_into IS NULL AND EXISTS (SELECT FROM word_groups(looked_for) AS g WHERE m.words @> g.part)
+    ), alike_ones AS (
+        SELECT DISTINCT ON (f.id) f.id, f.session_id, f.title, f.speaker, f.owner, f.delivery, f.apart_from,
+               similarity(array_to_string(f.words[2:], ' '), together) AS likeness
+          FROM found f
+         WHERE f.type = wanted_type AND (f.superseded_at IS NULL OR f.superseded_at > at)
+    )
+    SELECT * FROM alike_ones a WHERE a.likeness >= alike ORDER BY a.likeness DESC, a.id LIMIT 10;
+END $$;
+
+CREATE FUNCTION public.note_memory_review() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.review_before := OLD.review;
+    NEW.reviewed_by := acting_person();
+    NEW.reviewed_at := clock_timestamp();
+    RETURN NEW;
+END $$;
 
 CREATE FUNCTION public.place_held_tasks() RETURNS trigger
     LANGUAGE plpgsql
@@ -672,6 +1100,38 @@ CREATE FUNCTION public.register_agent(agent_name text, type text DEFAULT 'cli'::
     RETURNING *
 $$;
 
+CREATE FUNCTION public.reinstate_memory(memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+-- A person says that a memory was not replaced: it stands again, its tasks are in no doubt, and nothing that is read
+-- again replaces it by the same one.
+#variable_conflict use_column
+DECLARE
+    standing bigint;
+    newer    bigint;
+    changed  memories;
+BEGIN
+    PERFORM lock_memories(ARRAY[memory]);
+    standing := standing_memory(memory);
+    SELECT m.superseded_by INTO newer FROM memories m WHERE m.id = standing;
+    IF newer IS NULL THEN
+        RAISE EXCEPTION 'Memory % was not replaced.', standing USING ERRCODE = 'AW006';
+    END IF;
+    UPDATE memories m SET apart_from = m.apart_from || standing WHERE m.id = newer;
+    UPDATE memories m SET superseded_by = NULL, apart_from = m.apart_from || newer,
+           reviewed_by = COALESCE(person, acting_person()), reviewed_at = clock_timestamp()
+     WHERE m.id = standing RETURNING * INTO changed;
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION public.reject_memory(memory bigint, person text DEFAULT NULL::text, reason text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE sql
+    AS $$
+-- It was not meant, or is wrong. It is kept, so that it is known and rejected when it is said again the same way; a
+-- task nobody has begun is cancelled.
+    SELECT review_memory(memory, 'rejected', person, COALESCE(reason, 'its memory was rejected'))
+$$;
+
 CREATE FUNCTION public.release_task(task_id text, claim_token uuid) RETURNS public.tasks
     LANGUAGE plpgsql
     AS $$
@@ -717,6 +1177,68 @@ BEGIN
     RETURN task;
 END $$;
 
+CREATE FUNCTION public.replaceable_memories(newer bigint, parts text[]) RETURNS TABLE(id bigint, session_id text, type text, title text, content jsonb)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    AS $$
+-- Decisions and ideas that stand and were said before a memory: those of its session, the latest first, and then those
+-- of others that have all the words of a part.
+#variable_conflict use_column
+DECLARE
+    n     memories;
+    root  bigint;
+    place integer[];
+BEGIN
+    SELECT * INTO n FROM memories m WHERE m.id = newer;
+    root := COALESCE(n.merged_into, n.id);
+    place := ARRAY[COALESCE((SELECT t.seq FROM turns t WHERE t.id = n.turn), 0), COALESCE(n.char_start, 0)];
+    RETURN QUERY
+    SELECT m.id, m.session_id, m.type, m.title, m.content
+      FROM memories m LEFT JOIN turns t ON t.id = m.turn
+     WHERE m.session_id = n.session_id AND m.type IN ('decision', 'idea') AND m.merged_into IS NULL
+       AND m.superseded_by IS NULL AND m.review <> 'rejected' AND m.id <> root AND NOT m.apart_from && ARRAY[n.id, root]
+       AND (m.said_at, COALESCE(t.seq, 0), COALESCE(m.char_start, 0), m.id) < (n.said_at, place[1], place[2], n.id)
+     ORDER BY m.said_at DESC, t.seq DESC, m.char_start DESC, m.id DESC LIMIT 50;
+    RETURN QUERY
+    SELECT f.id, f.session_id, f.type, f.title, f.content FROM (
+        SELECT DISTINCT ON (m.id) m.id, m.session_id, m.type, m.title, m.content, m.said_at
+          FROM (SELECT memory_words('', u.part) AS words FROM unnest(parts) AS u (part)) AS p
+         CROSS JOIN LATERAL (SELECT * FROM memories o
+                              WHERE o.words @> p.words[2:] AND o.merged_into IS NULL OFFSET 0) AS m
+         WHERE p.words <> '{}' AND m.session_id <> n.session_id AND m.type IN ('decision', 'idea')
+           AND m.superseded_by IS NULL AND m.review <> 'rejected' AND m.id <> root
+           AND NOT m.apart_from && ARRAY[n.id, root] AND m.said_at <= n.said_at AND m.id <> n.id) AS f
+     ORDER BY f.said_at DESC, f.id DESC LIMIT 20;
+END $$;
+
+CREATE FUNCTION public.restore_memory(memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+-- Takes a rejection back, with what it did to tasks.
+DECLARE
+    standing bigint := standing_memory(memory);
+    before   text;
+BEGIN
+    SELECT m.review_before INTO before FROM memories m WHERE m.id = standing AND m.review = 'rejected';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'Memory % is not rejected.', standing USING ERRCODE = 'AW006';
+    END IF;
+    RETURN review_memory(standing, COALESCE(before, 'proposed'), person, 'its memory was restored');
+END $$;
+
+CREATE FUNCTION public.retitle_tasks() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- A task that nobody has begun says what its memory says after a person has edited it.
+BEGIN
+    UPDATE tasks t SET title = NEW.title, input_data = t.input_data || jsonb_build_object('title', NEW.title)
+     WHERE t.memory = NEW.id AND t.title = OLD.title AND t.status IN ('proposed', 'pending');
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.retry_delay(attempts integer) RETURNS interval
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -744,6 +1266,32 @@ BEGIN
     RETURN task;
 END $$;
 
+CREATE FUNCTION public.review_memory(memory bigint, wanted text, person text, reason text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+DECLARE
+    standing bigint;
+    changed  memories;
+    said     text;
+BEGIN
+    PERFORM lock_memories(ARRAY[memory]);
+    standing := standing_memory(memory);
+    said := say_actor(COALESCE(person, acting_person()), reason);
+    UPDATE memories m SET review = wanted WHERE m.id = standing RETURNING * INTO changed;
+    said := say_actor(NULL);
+    RETURN changed;
+END $$;
+
+CREATE FUNCTION public.revive_tasks(memory_ids bigint[], reason text) RETURNS void
+    LANGUAGE sql
+    AS $$
+-- Tasks that were cancelled for this reason are again what they were before.
+    UPDATE tasks t SET error_message = NULL,
+           status = (SELECT e.from_status FROM task_events e WHERE e.task_id = t.id ORDER BY e.id DESC LIMIT 1)
+     WHERE t.memory = ANY (memory_ids) AND t.status = 'cancelled' AND t.error_message LIKE reason
+$$;
+
 CREATE FUNCTION public.say_actor(actor text, reason text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql
     AS $$
@@ -752,6 +1300,63 @@ CREATE FUNCTION public.say_actor(actor text, reason text DEFAULT NULL::text) RET
     SELECT set_config('ai_webhook.actor', COALESCE(actor, ''), true)
         || set_config('ai_webhook.reason', COALESCE(reason, ''), true)
 $$;
+
+CREATE FUNCTION public.sayings_of(memory bigint) RETURNS SETOF bigint
+    LANGUAGE sql STABLE
+    AS $$
+-- The ids of a memory that stands and of all that are merged into it.
+    SELECT memory UNION ALL SELECT m.id FROM memories m WHERE m.merged_into = memory
+$$;
+
+CREATE FUNCTION public.split_memory(memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+-- A person says that this is not the same as what it is merged into. It stands again and is not merged there anew; an
+-- action item has a task of its own again.
+#variable_conflict use_column
+DECLARE
+    who   text := COALESCE(person, acting_person());
+    alone memories;
+    root  bigint;
+    said  text;
+BEGIN
+    PERFORM lock_memories(ARRAY[memory]);
+    SELECT m.merged_into INTO root FROM memories m WHERE m.id = memory;
+    IF root IS NULL THEN
+        RAISE EXCEPTION 'Memory % is not merged into another.', memory USING ERRCODE = 'AW006';
+    END IF;
+    said := say_actor(who, 'split from memory ' || root);
+    UPDATE memories m SET merged_into = NULL, merged_by = who, apart_from = m.apart_from || root,
+           review = CASE m.review WHEN 'rejected' THEN 'proposed' ELSE m.review END
+     WHERE m.id = memory RETURNING * INTO alone;
+    UPDATE memories m SET apart_from = m.apart_from || memory WHERE m.id = root;
+    PERFORM revive_tasks(ARRAY[memory], 'Said again: %');
+    INSERT INTO tasks (session_id, agent_name, capabilities, task_type, title, status, priority, input_data, memory, delivery)
+    SELECT alone.session_id, t.agent_name, t.capabilities, t.task_type, alone.title,
+           (SELECT e.to_status FROM task_events e WHERE e.task_id = t.id ORDER BY e.id LIMIT 1), t.priority,
+           jsonb_strip_nulls(jsonb_build_object('title', alone.title, 'quote', alone.quote, 'speaker', alone.speaker)),
+           alone.id, alone.delivery
+      FROM tasks t
+     WHERE alone.type = 'action_item' AND alone.review <> 'rejected' AND t.memory IN (SELECT sayings_of(root))
+       AND NOT EXISTS (SELECT FROM tasks o WHERE o.memory = alone.id)
+     ORDER BY t.created LIMIT 1;
+    said := say_actor(NULL);
+    RETURN alone;
+END $$;
+
+CREATE FUNCTION public.standing_memory(memory bigint) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    AS $$
+-- The memory that stands for this one: itself, or the one that it is merged into.
+DECLARE
+    standing bigint;
+BEGIN
+    SELECT COALESCE(m.merged_into, m.id) INTO standing FROM memories m WHERE m.id = memory;
+    IF standing IS NULL THEN
+        RAISE EXCEPTION 'There is no memory %.', memory USING ERRCODE = 'AW008';
+    END IF;
+    RETURN standing;
+END $$;
 
 CREATE FUNCTION public.start_task(task_id text, claim_token uuid, process_id integer DEFAULT NULL::integer) RETURNS public.tasks
     LANGUAGE plpgsql
@@ -771,6 +1376,31 @@ BEGIN
         PERFORM refuse_claim(task_id, start_task.claim_token, 'started');
     END IF;
     RETURN task;
+END $$;
+
+CREATE FUNCTION public.supersede_memory(memory bigint, by_memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
+    LANGUAGE plpgsql
+    AS $$
+-- A person says that a memory was replaced by another. Both are kept; reinstate_memory() undoes it.
+#variable_conflict use_column
+DECLARE
+    old_one bigint;
+    new_one bigint;
+    changed memories;
+BEGIN
+    PERFORM lock_memories(ARRAY[memory, by_memory]);
+    old_one := standing_memory(memory);
+    new_one := standing_memory(by_memory);
+    IF EXISTS (WITH RECURSIVE later (id) AS (
+                   SELECT new_one UNION SELECT m.superseded_by FROM later l JOIN memories m ON m.id = l.id)
+               SELECT FROM later WHERE id = old_one) THEN
+        RAISE EXCEPTION 'Memory % would be replaced by itself.', old_one USING ERRCODE = 'AW006';
+    END IF;
+    UPDATE memories m SET superseded_by = new_one, superseded_at = clock_timestamp(),
+           apart_from = array_remove(m.apart_from, new_one), reviewed_by = COALESCE(person, acting_person()),
+           reviewed_at = clock_timestamp()
+     WHERE m.id = old_one RETURNING * INTO changed;
+    RETURN changed;
 END $$;
 
 CREATE FUNCTION public.task_is_whole(task public.tasks) RETURNS boolean
@@ -828,6 +1458,19 @@ BEGIN
     PERFORM pg_notify('ai_webhook_tasks', COALESCE(NEW.agent_name, '*'));
     RETURN NULL;
 END $$;
+
+CREATE FUNCTION public.word_groups(words text[]) RETURNS TABLE(part text[])
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+-- Parts of a memory's words, one of which every title has whole that says nearly the same: a title that lacks one word
+-- in four still has one of two halves. Numbers are the same in both, so they are in every part: of ten thousand tickets
+-- "Review ticket 4711" finds one.
+    SELECT words[1:1] WHERE words <> '{}'
+     UNION ALL
+    SELECT array_agg(w.word) || ARRAY(SELECT f.word FROM unnest(words[2:]) AS f (word) WHERE f.word ~ '[0-9]')
+      FROM unnest(words[2:]) WITH ORDINALITY AS w (word, place)
+     WHERE cardinality(words) > 4 GROUP BY w.place % (1 + (cardinality(words) - 1) / 4)
+$$;
 
 CREATE TABLE public.sessions (
     id text NOT NULL,
@@ -1023,37 +1666,6 @@ COMMENT ON TABLE public.llm_answers IS 'one row a piece of a talk: what was aske
 
 COMMENT ON COLUMN public.llm_answers.items IS 'NULL: asked, not answered (yet)';
 
-CREATE TABLE public.memories (
-    id bigint NOT NULL,
-    session_id text NOT NULL,
-    type text NOT NULL,
-    key text NOT NULL,
-    title text DEFAULT ''::text NOT NULL,
-    content jsonb NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    confidence real DEFAULT 1 NOT NULL,
-    extractor text DEFAULT 'person'::text NOT NULL,
-    speaker text,
-    turn bigint,
-    char_start integer,
-    char_end integer,
-    quote text,
-    review text DEFAULT 'proposed'::text NOT NULL,
-    superseded_by bigint,
-    delivery text,
-    created timestamp with time zone DEFAULT now() NOT NULL,
-    updated timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT memories_check CHECK ((superseded_by <> id)),
-    CONSTRAINT memories_check1 CHECK ((num_nonnulls(char_start, char_end, quote) = ANY (ARRAY[0, 3]))),
-    CONSTRAINT memories_check2 CHECK (((quote IS NULL) OR ((char_end - char_start) = length(quote)))),
-    CONSTRAINT memories_confidence_check CHECK (((confidence >= (0)::double precision) AND (confidence <= (1)::double precision))),
-    CONSTRAINT memories_key_check CHECK ((key <> ''::text)),
-    CONSTRAINT memories_review_check CHECK ((review = ANY (ARRAY['proposed'::text, 'accepted'::text, 'rejected'::text, 'edited'::text]))),
-    CONSTRAINT memories_type_check CHECK ((type = ANY (ARRAY['idea'::text, 'decision'::text, 'question'::text, 'action_item'::text, 'fact'::text, 'note'::text, 'preference'::text, 'context'::text, 'risk'::text])))
-);
-
-COMMENT ON COLUMN public.memories.char_start IS 'where the quote begins in turns.text, counted in characters from 0';
-
 ALTER TABLE public.memories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.memories_id_seq
     START WITH 1
@@ -1062,6 +1674,24 @@ ALTER TABLE public.memories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.memories_to_look_at (
+    memory bigint NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+CREATE VIEW public.memory_evidence AS
+ SELECT COALESCE(m.merged_into, m.id) AS memory,
+    m.id AS evidence,
+    m.session_id,
+    m.turn,
+    t.seq AS turn_seq,
+    m.title,
+    m.quote,
+    m.speaker,
+    m.said_at
+   FROM (public.memories m
+     LEFT JOIN public.turns t ON ((t.id = m.turn)));
 
 CREATE TABLE public.schema_migrations (
     name text NOT NULL,
@@ -1122,7 +1752,8 @@ CREATE VIEW public.task_queue AS
         END AS blocked_by,
     ((t.waiting_for > 0) AND (EXISTS ( SELECT
            FROM public.tasks d
-          WHERE ((d.id = ANY (t.depends_on)) AND (d.status = ANY (ARRAY['failed'::text, 'cancelled'::text])))))) AS blocked_for_good
+          WHERE ((d.id = ANY (t.depends_on)) AND (d.status = ANY (ARRAY['failed'::text, 'cancelled'::text])))))) AS blocked_for_good,
+    t.doubt
    FROM (public.tasks t
      LEFT JOIN public.sessions s ON ((s.id = t.session_id)))
   WHERE (t.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]))
@@ -1132,26 +1763,6 @@ CREATE TABLE public.task_words (
     task_id text NOT NULL,
     words tsvector NOT NULL
 );
-
-CREATE TABLE public.turns (
-    id bigint NOT NULL,
-    session_id text NOT NULL,
-    seq integer NOT NULL,
-    speaker text DEFAULT ''::text NOT NULL,
-    role text DEFAULT 'other'::text NOT NULL,
-    text text NOT NULL,
-    start_seconds double precision,
-    end_seconds double precision,
-    start_time timestamp with time zone,
-    end_time timestamp with time zone,
-    delivery text,
-    created timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT turns_role_check CHECK ((role = ANY (ARRAY['user'::text, 'assistant'::text, 'other'::text, 'summary'::text]))),
-    CONSTRAINT turns_seq_check CHECK ((seq >= 1)),
-    CONSTRAINT turns_text_check CHECK ((text <> ''::text))
-);
-
-COMMENT ON COLUMN public.turns.start_seconds IS 'seconds from the start of the conversation';
 
 ALTER TABLE public.turns ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.turns_id_seq
@@ -1194,6 +1805,9 @@ ALTER TABLE ONLY public.memories
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_session_id_key_key UNIQUE (session_id, key);
+
+ALTER TABLE ONLY public.memories_to_look_at
+    ADD CONSTRAINT memories_to_look_at_pkey PRIMARY KEY (memory);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
@@ -1252,6 +1866,10 @@ CREATE INDEX memories_by_turn ON public.memories USING btree (turn) WHERE (turn 
 
 CREATE INDEX memories_by_type ON public.memories USING btree (type, created DESC, id);
 
+CREATE INDEX memories_by_words ON public.memories USING gin (words) WITH (fastupdate=off) WHERE (merged_into IS NULL);
+
+CREATE INDEX memories_merged ON public.memories USING btree (merged_into) WHERE (merged_into IS NOT NULL);
+
 CREATE INDEX memories_superseded_by ON public.memories USING btree (superseded_by) WHERE (superseded_by IS NOT NULL);
 
 CREATE INDEX memories_words ON public.memories USING gin (to_tsvector('english'::regconfig, (content)::text));
@@ -1265,6 +1883,8 @@ CREATE INDEX task_events_by_task ON public.task_events USING btree (task_id, id)
 CREATE INDEX task_words_words ON public.task_words USING gin (words);
 
 CREATE INDEX tasks_by_creation ON public.tasks USING btree (created DESC, id DESC);
+
+CREATE INDEX tasks_by_decision ON public.tasks USING btree (decision) WHERE (decision IS NOT NULL);
 
 CREATE INDEX tasks_by_delivery ON public.tasks USING btree (delivery) WHERE (delivery IS NOT NULL);
 
@@ -1285,6 +1905,8 @@ CREATE UNIQUE INDEX tasks_slots ON public.tasks USING btree (agent_name, slot) W
 CREATE INDEX turns_by_delivery ON public.turns USING btree (delivery) WHERE (delivery IS NOT NULL);
 
 CREATE INDEX turns_words ON public.turns USING gin (to_tsvector('english'::regconfig, text));
+
+CREATE TRIGGER "Hand_over" AFTER DELETE ON public.memories FOR EACH ROW WHEN ((old.merged_into IS NULL)) EXECUTE FUNCTION public.hand_over_memory();
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.keep_task_events();
 
@@ -1314,9 +1936,19 @@ CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.memories FOR EAC
 
 CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.tasks FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.move_session_count('task_count');
 
+CREATE TRIGGER doubt_tasks AFTER UPDATE ON public.memories FOR EACH ROW WHEN ((old.superseded_by IS DISTINCT FROM new.superseded_by)) EXECUTE FUNCTION public.doubt_tasks();
+
+CREATE TRIGGER follow_review AFTER UPDATE ON public.memories FOR EACH ROW WHEN (((old.review <> new.review) AND (new.merged_into IS NULL))) EXECUTE FUNCTION public.follow_memory_review();
+
+CREATE TRIGGER follow_type AFTER UPDATE OF type ON public.memories FOR EACH ROW WHEN ((old.type <> new.type)) EXECUTE FUNCTION public.follow_memory_type();
+
 CREATE TRIGGER forget_events AFTER DELETE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.forget_task_events();
 
 CREATE TRIGGER keep_id BEFORE UPDATE OF id ON public.tasks FOR EACH ROW WHEN ((new.id <> old.id)) EXECUTE FUNCTION public.keep_task_id();
+
+CREATE TRIGGER keep_merged BEFORE INSERT OR UPDATE OF merged_into, type ON public.memories FOR EACH ROW WHEN ((new.merged_into IS NOT NULL)) EXECUTE FUNCTION public.keep_merged_memory();
+
+CREATE TRIGGER keep_superseded BEFORE INSERT OR UPDATE OF superseded_by, superseded_at ON public.memories FOR EACH ROW WHEN (((new.superseded_by IS NOT NULL) OR (new.superseded_at IS NOT NULL))) EXECUTE FUNCTION public.keep_superseded_memory();
 
 CREATE TRIGGER keep_times BEFORE INSERT OR UPDATE OF status ON public.sessions FOR EACH ROW EXECUTE FUNCTION public.keep_session_times();
 
@@ -1328,6 +1960,8 @@ CREATE TRIGGER keep_words AFTER INSERT OR UPDATE OF title, input_data ON public.
 
 CREATE TRIGGER mark_edited BEFORE UPDATE OF type, title, content, tags ON public.memories FOR EACH ROW WHEN (((new.updated = old.updated) AND (new.review = old.review) AND ((((new.type IS DISTINCT FROM old.type) OR (new.title IS DISTINCT FROM old.title)) OR (new.content IS DISTINCT FROM old.content)) OR (new.tags IS DISTINCT FROM old.tags)))) EXECUTE FUNCTION public.mark_edited_memory();
 
+CREATE TRIGGER note_review BEFORE UPDATE ON public.memories FOR EACH ROW WHEN ((old.review <> new.review)) EXECUTE FUNCTION public.note_memory_review();
+
 CREATE TRIGGER place_held AFTER UPDATE OF max_concurrent ON public.agents FOR EACH ROW WHEN (((old.max_concurrent IS NULL) AND (new.max_concurrent IS NOT NULL))) EXECUTE FUNCTION public.place_held_tasks();
 
 CREATE TRIGGER record_insert AFTER INSERT ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.record_task_move();
@@ -1335,6 +1969,8 @@ CREATE TRIGGER record_insert AFTER INSERT ON public.tasks FOR EACH ROW EXECUTE F
 CREATE TRIGGER record_move AFTER UPDATE ON public.tasks FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND (NOT (new.last_token IS DISTINCT FROM old.last_token)))) EXECUTE FUNCTION public.record_task_move();
 
 CREATE TRIGGER recount_dependencies BEFORE UPDATE OF depends_on ON public.tasks FOR EACH ROW WHEN ((new.depends_on IS DISTINCT FROM old.depends_on)) EXECUTE FUNCTION public.count_dependencies();
+
+CREATE TRIGGER retitle_tasks AFTER UPDATE ON public.memories FOR EACH ROW WHEN (((old.title <> new.title) AND (new.review = 'edited'::text))) EXECUTE FUNCTION public.retitle_tasks();
 
 CREATE TRIGGER wake_freed AFTER UPDATE OF waiting_for ON public.tasks FOR EACH ROW WHEN (((old.waiting_for > 0) AND (new.waiting_for = 0) AND (new.status = 'pending'::text))) EXECUTE FUNCTION public.wake_freed_task();
 
@@ -1366,10 +2002,16 @@ ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_delivery_fkey FOREIGN KEY (delivery) REFERENCES public.deliveries(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.memories
+    ADD CONSTRAINT memories_merged_into_fkey FOREIGN KEY (merged_into) REFERENCES public.memories(id) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_superseded_by_fkey FOREIGN KEY (superseded_by) REFERENCES public.memories(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.memories_to_look_at
+    ADD CONSTRAINT memories_to_look_at_memory_fkey FOREIGN KEY (memory) REFERENCES public.memories(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_turn_fkey FOREIGN KEY (turn) REFERENCES public.turns(id) ON DELETE SET NULL;
@@ -1379,6 +2021,9 @@ ALTER TABLE ONLY public.task_words
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_agent_name_fkey FOREIGN KEY (agent_name) REFERENCES public.agents(name) ON UPDATE CASCADE;
+
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_decision_fkey FOREIGN KEY (decision) REFERENCES public.memories(id) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_delivery_fkey FOREIGN KEY (delivery) REFERENCES public.deliveries(id) ON DELETE SET NULL;

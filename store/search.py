@@ -29,7 +29,8 @@ def search(
     """What shares words with the query, best first.
 
     Each hit has kind, id, session_id, session_title, speaker, type, turn_seq, at, score, `snippet` as plain text and
-    `highlights`, the spans of the snippet that matched, [start, end) in characters.
+    `highlights`, the spans of the snippet that matched, [start, end) in characters. One of a memory has `times_said`,
+    how often it was said, and `superseded_by`, the memory that took its place.
     """
     if unknown := set(kinds) - set(KINDS):
         raise InvalidRequest(f"There is nothing called {sorted(unknown)[0]} to search; choose from {', '.join(KINDS)}.")

@@ -1,6 +1,6 @@
 """Sessions and their turns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from psycopg.types.json import Jsonb
@@ -30,6 +30,11 @@ def ensure(conn: Connection, session: SessionDraft, *, live: bool = False) -> No
             "live": live,
         },
     )
+
+
+def lock_all(conn: Connection, session_ids: Collection[str]) -> None:
+    """Locks those of these sessions that there are, in the order of their ids, for the rest of the transaction."""
+    all_rows(conn, SQL["lock_all"], {"ids": list(session_ids)})
 
 
 def lock(conn: Connection, session_id: str) -> bool:

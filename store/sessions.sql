@@ -29,6 +29,10 @@ SELECT * FROM sessions
         OR (last_activity, id) < (SELECT last_activity, id FROM sessions WHERE id = %(before)s))
  ORDER BY last_activity DESC, id DESC LIMIT %(limit)s
 
+-- name: lock_all
+-- All that a transaction will write to, before it writes anything: from then on it waits for nobody.
+SELECT FROM sessions WHERE id = ANY (%(ids)s) ORDER BY id FOR NO KEY UPDATE
+
 -- name: lock
 -- For a delivery that is read again: what it once said of the session may be out of date by now.
 SELECT FROM sessions WHERE id = %(id)s FOR UPDATE

@@ -16,17 +16,23 @@ SQL = statements("tasks")
 
 
 def create(
-    conn: Connection, session_id: str, delivery: str, drafts: Sequence[TaskDraft], memory_ids: Sequence[int]
+    conn: Connection,
+    session_id: str,
+    delivery: str,
+    drafts: Sequence[TaskDraft],
+    memory_ids: Sequence[int],
+    decisions: Sequence[int | None] = (),
 ) -> list[str]:
     """Stores drafts whose `memory` counts in `memory_ids`; returns the task's id for each.
 
     Without an id of the sender's the id comes from the memory (or from the delivery and the place in it), so that
-    the same item said twice is one task.
+    the same item said twice is one task. What is said again makes none while the first one's is not at its end, and
+    what a person rejected makes none at all. `decisions` has the memory that each is about, as far as one is known.
     """
     if not drafts:
         return []
     rows = []
-    for position, draft in enumerate(drafts):
+    for position, (draft, decision) in enumerate(zip(drafts, decisions or [None] * len(drafts), strict=True)):
         memory = None if draft.memory is None else memory_ids[draft.memory]
         row = {
             "id": draft.id or made_id(f"memory {memory}" if memory is not None else f"{delivery} {position}"),
@@ -37,6 +43,8 @@ def create(
             "priority": draft.priority,
             "input_data": draft.input_data,
             "memory": memory,
+            "decision": decision,
+            "own": draft.id is None and memory is not None,
         }
         rows.append(row)
     run(conn, SQL["know_agents"], {"names": sorted({draft.agent_name for draft in drafts})})

@@ -4,19 +4,44 @@ INSERT INTO agents (name, type, status)
 SELECT name, 'unknown', 'offline' FROM unnest(%(names)s::text[]) AS name ON CONFLICT DO NOTHING
 
 -- name: create
--- A task that is known already by its id is left as it is.
-INSERT INTO tasks (id, session_id, agent_name, task_type, title, status, priority, input_data, memory, delivery)
-SELECT d.id, %(session_id)s, d.agent_name, d.task_type, d.title, d.status, d.priority, d.input_data, d.memory,
+-- A task that is known already by its id is left as it is. One that comes of a memory (`own`) is not made where the
+-- memory is rejected, or where a task for the same was still to be done when this was said; if that one only waits to be
+-- approved, and this was said outright, it is.
+WITH drafts AS (
+    SELECT d.*, m.merged_into, m.said_at, m.speaker, d.own AND m.review = 'rejected' AS is_rejected
+      FROM ROWS FROM (jsonb_to_recordset(%(tasks)s) AS (
+               id text, agent_name text, task_type text, title text, status text, priority integer, input_data jsonb,
+               memory bigint, decision bigint, own boolean))
+           WITH ORDINALITY AS d (id, agent_name, task_type, title, status, priority, input_data, memory, decision, own,
+                                 position)
+      LEFT JOIN LATERAL (SELECT * FROM memories WHERE id = d.memory OFFSET 0) AS m ON true
+), others AS (
+    SELECT d.position, o.id, o.status, d.status = 'pending' AND o.status = 'proposed' AS is_wanted, d.speaker
+      FROM drafts d CROSS JOIN LATERAL (
+           SELECT t.id, t.status FROM tasks t
+            WHERE t.id <> d.id AND (t.memory = d.memory
+                  OR (d.merged_into IS NOT NULL AND t.memory IN (SELECT sayings_of(d.merged_into))
+                      AND (t.completed IS NULL OR t.completed > d.said_at)))
+            ORDER BY t.completed IS NOT NULL, t.created, t.id LIMIT 1) AS o
+     WHERE d.own
+), approved AS (
+    UPDATE tasks t SET status = 'pending',
+           input_data = t.input_data || jsonb_build_object('approved_by', COALESCE(NULLIF(o.speaker, ''), 'said outright'))
+      FROM (SELECT DISTINCT ON (id) id, speaker FROM others WHERE is_wanted ORDER BY id, position) AS o
+     WHERE t.id = o.id AND t.id IN (SELECT l.id FROM tasks l WHERE l.id = o.id AND l.status = 'proposed'
+                                       FOR NO KEY UPDATE SKIP LOCKED)
+)
+INSERT INTO tasks (id, session_id, agent_name, task_type, title, status, priority, input_data, memory, decision, delivery)
+SELECT d.id, %(session_id)s, d.agent_name, d.task_type, d.title, d.status, d.priority, d.input_data, d.memory, d.decision,
        %(delivery)s
-  FROM ROWS FROM (jsonb_to_recordset(%(tasks)s) AS (
-           id text, agent_name text, task_type text, title text, status text, priority integer, input_data jsonb,
-           memory bigint))
-       WITH ORDINALITY AS d (id, agent_name, task_type, title, status, priority, input_data, memory, position)
+  FROM drafts d
+ WHERE d.is_rejected IS NOT TRUE AND NOT EXISTS (SELECT FROM others o WHERE o.position = d.position)
  ORDER BY d.position
 ON CONFLICT DO NOTHING
 
 -- name: claim_task
-SELECT * FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer, %(fair)s)
+SELECT c.*, (SELECT t.doubt FROM tasks t WHERE t.id = c.task_id) AS doubt
+  FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer, %(fair)s) AS c
 
 -- name: is_claimable
 SELECT EXISTS (SELECT FROM agents a, queue_of(a.name, a.capabilities) WHERE a.name = %(agent_name)s) AS claimable
@@ -67,7 +92,7 @@ SELECT t.*, m.quote, m.key AS memory_key, s.title AS session_title
 
 -- name: listing
 SELECT t.id, t.title, t.session_id, t.agent_name, t.task_type, t.status, t.priority, t.claimed_by, t.lease_until,
-       t.attempts, t.question, t.error_message, t.artifacts, t.created, t.updated, m.quote
+       t.attempts, t.question, t.error_message, t.doubt, t.artifacts, t.created, t.updated, m.quote
   FROM tasks t LEFT JOIN memories m ON m.id = t.memory
  WHERE (%(status)s::text IS NULL OR t.status = %(status)s)
    AND (%(agent_name)s::text IS NULL OR t.agent_name = %(agent_name)s)

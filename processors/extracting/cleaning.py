@@ -124,5 +124,10 @@ _EMPTY_WORDS = word_set(
 
 def tags_of(title: str) -> tuple[str, ...]:
     """The first few words of a title that carry meaning, in lower case."""
-    words = (word for word in WORD.findall(title.lower()) if len(word) > 1 and word not in _EMPTY_WORDS)
-    return tuple(dict.fromkeys(words))[:MOST_TAGS]
+    return telling_words(title)[:MOST_TAGS]
+
+
+def telling_words(text: str) -> tuple[str, ...]:
+    """The words of a text that carry meaning, each once, in lower case."""
+    words = (word for word in WORD.findall(text.lower()) if len(word) > 1 and word not in _EMPTY_WORDS)
+    return tuple(dict.fromkeys(words))

@@ -115,6 +115,16 @@ decision
   0.55 whole (?<!when )(?<!if )we (do|meet|start|ship|launch|release|leave|play)\b [^.?]{0,40}\b
              (@monday|@tuesday|@wednesday|@thursday|@friday|@saturday|@sunday|@tomorrow|(@(next week)))\b
   0.70 rest  (?<!that )(?<!what )(we'll|we will|we're (going to|gonna)|we are going to) (just )?(?=@use \w)
+  0.70 rest  @(let's|lets) (just )?(?=((switch|go|move|change) back to|revert|scrap|ditch|abandon|undo|forget about)\b)
+  0.70 rest  (we'll|we will|we're|we are|i'm|i am)( (just|going to|gonna))?
+             \ (?=@(scrap|scrapping|ditch|ditching|abandon|abandoning)\b)
+  0.70 rest  (we'll|we will|we're( going)?|we are( going)?) (?=@(switch back to|switching back to|back to) \w)
+  0.70 whole ^((please )?@(scrap|ditch|abandon)|@(forget about)) (the|that|using) \w
+  0.60 rest  (?<!that )\bwe( (?=@(no longer) (use|need|want|do|support|plan|build|ship)\b)
+             |('re| are) (?=@(no longer) \w+ing\b))
+  0.60 rest  (?<!that )\b(we're|we are) (?=not \w+ing\b.{1,60}\b@(any more|anymore|after all)\b)
+  0.60 rest  (?<!that )\bwe (?=(won't|will not|don't (use|need|want|do|support|build|ship)) .{1,60}
+             \b@(any more|anymore|after all)\b)
 action_item
   0.70 request  @(can you|could you|would you|will you)
              ( (please|also|just|maybe|quickly|go ahead and|then|perhaps|try to|help me))* (?=<work>)

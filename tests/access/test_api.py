@@ -16,7 +16,7 @@ from psycopg import sql
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from access.api import MAX_BODY_BYTES, MOVE_BODIES, api_routes
+from access.api import MAX_BODY_BYTES, MOVE_BODIES, REVIEW_BODIES, api_routes
 from access.client import Client, ServiceError
 from domain.delivery import Delivery
 from domain.errors import Unavailable
@@ -151,7 +151,7 @@ def routes(settings: Settings) -> list[tuple[str, str]]:
     """(method, path) of every route, with ids that stand for none."""
     with open_pool("postgresql://nowhere", "test", 1) as pool:
         found = [route for route in api_routes(settings, pool) if isinstance(route, Route)]
-    examples = {"{id:path}": "x", "{id}": "0" * 32, "{move}": "start", "{name}": "hal_9000"}
+    examples = {"{id:path}": "x", "{id}": "0" * 32, "{move}": "start", "{verb}": "accept", "{name}": "hal_9000"}
     return [
         (method, re.sub(r"\{[^}]*\}", lambda hole: examples[hole[0]], route.path))
         for route in found
@@ -240,6 +240,27 @@ def test_chunks_tell_their_turns_and_what_was_extracted(api: Api, walk: dict[str
 def test_a_memory_tells_the_words_it_came_from(api: Api, walk: dict[str, Any]) -> None:
     memory = api.get(f"/memories/{walk['memory']}")
     assert (memory["quote"], memory["turn_seq"], memory["char_start"]) == ("decided", 1, 5)
+
+
+def test_a_memory_tells_every_time_that_it_was_said(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    again = remembered(conn, "Use it again", walk["memory"])
+    memory = api.get(f"/memories/{walk['memory']}")
+    assert memory["times_said"] == 2
+    assert [(e["id"], e["quote"], e["turn_seq"], e["session_title"]) for e in memory["evidence"]] == [
+        (walk["memory"], "decided", 1, "Morning walk"),
+        (again, None, None, None),
+    ]
+    assert api.get(f"/memories/{again}")["evidence"] == memory["evidence"]
+    assert [(m["id"], m["times_said"]) for m in api.get("/memories")["items"]] == [(walk["memory"], 2)]
+    assert [m["merged_into"] for m in api.get("/memories", session="drive")["items"]] == [walk["memory"]]
+
+
+def remembered(conn: Connection, title: str, into: int | None = None) -> int:
+    """A decision of another session."""
+    one = record(conn, received_at=EVENING)
+    sessions.ensure(conn, SessionDraft("drive"))
+    (row,) = memories.remember_merged(conn, "drive", one.key, [MemoryDraft("decision", title)], [], [into])
+    return int(row["id"])
 
 
 def test_a_task_tells_where_it_came_from(api: Api, walk: dict[str, Any]) -> None:
@@ -386,6 +407,8 @@ def test_an_empty_list_is_a_list(api: Api, path: str) -> None:
         ("/memories", {"type": "decision", "session": "walk", "tag": "api"}, 1),
         ("/memories", {"tag": "web"}, 0),
         ("/memories", {"type": "risk"}, 0),
+        ("/memories", {"review": "proposed"}, 1),
+        ("/memories", {"review": "rejected"}, 0),
         ("/tasks", {"status": "pending", "agent": "claude_code", "session": "walk"}, 1),
         ("/tasks", {"agent": "codex"}, 0),
         ("/tasks", {"status": "failed"}, 0),
@@ -437,6 +460,88 @@ def test_search_without_a_query_finds_nothing(api: Api, walk: dict[str, Any]) ->
     assert api.get("/search") == {"items": [], "next": None}
 
 
+# Reviewing
+
+
+def test_a_person_reviews_a_memory(api: Api, walk: dict[str, Any]) -> None:
+    path = f"/memories/{walk['memory']}"
+    accepted = api.post(f"{path}/accept", person="Bob")
+    assert (accepted["id"], accepted["review"], accepted["reviewed_by"]) == (walk["memory"], "accepted", "Bob")
+    assert api.post(f"{path}/reject", person="Bob", reason="it was a joke")["review"] == "rejected"
+    assert api.get("/tasks/look-up")["status"] == "cancelled"
+    assert api.get("/tasks/look-up")["events"][-1]["reason"] == "it was a joke"
+    assert api.get("/memories", review="rejected")["items"][0]["id"] == walk["memory"]
+    assert api.post(f"{path}/restore", person="Bob")["review"] == "accepted"
+    assert api.get("/tasks/look-up")["status"] == "pending"
+    assert api.refused("POST", f"{path}/restore", json={"person": "Bob"}) == (422, "invalid_request")
+
+
+def test_a_person_edits_a_memory(api: Api, walk: dict[str, Any]) -> None:
+    body = {"person": "Bob", "title": "Use Carbon Interface", "tags": ["carbon"], "content": {"why": "it is small"}}
+    response = api.ask("PATCH", f"/memories/{walk['memory']}", json=body)
+    edited = response.json()
+    assert response.status_code == 200
+    assert (edited["title"], edited["tags"], edited["type"]) == ("Use Carbon Interface", ["carbon"], "decision")
+    assert (edited["content"]["why"], edited["content"]["title"]) == ("it is small", "Use Carbon Interface")
+    assert (edited["review"], edited["reviewed_by"]) == ("edited", "Bob")
+
+
+def test_a_person_merges_and_splits_memories(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    other = remembered(conn, "The interface it is")
+    merged = api.post(f"/memories/{other}/merge", into=walk["memory"], person="Bob")
+    assert (merged["id"], merged["times_said"], len(merged["evidence"])) == (walk["memory"], 2, 2)
+    split = api.post(f"/memories/{other}/split", person="Bob")
+    assert (split["id"], split["merged_into"], split["merged_by"], split["times_said"]) == (other, None, "Bob", 1)
+    assert api.refused("POST", f"/memories/{other}/split", json={"person": "Bob"}) == (422, "invalid_request")
+
+
+def test_a_person_says_what_was_replaced(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    conn.execute("UPDATE tasks SET decision = memory")
+    newer = remembered(conn, "Use Climatiq")
+    old = api.post(f"/memories/{walk['memory']}/supersede", by=newer, person="Bob")
+    assert (old["id"], old["superseded_by"]) == (walk["memory"], newer)
+    assert "was replaced" in api.get("/tasks/look-up")["doubt"]
+    assert "was replaced" in api.get("/tasks")["items"][0]["doubt"]
+    claim = api.post("/tasks/claim", agent_name="claude_code", control_agent="bob")["items"][0]
+    assert "was replaced" in claim["doubt"]
+    assert api.post(f"/memories/{walk['memory']}/reinstate", person="Bob")["superseded_by"] is None
+    assert api.get("/tasks/look-up")["doubt"] is None
+
+
+BAD_REVIEWS: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "accept", {}),
+    ("POST", "accept", {"person": ""}),
+    ("POST", "accept", {"person": "Bob", "reason": "x"}),
+    ("POST", "reject", {"person": "Bob", "reason": ""}),
+    ("POST", "merge", {"person": "Bob"}),
+    ("POST", "merge", {"person": "Bob", "into": 0}),
+    ("POST", "merge", {"person": "Bob", "into": "one"}),
+    ("POST", "merge", {"person": "Bob", "into": 2**63}),
+    ("POST", "supersede", {"person": "Bob", "by": 1.5}),
+    ("POST", "split", {"person": None}),
+    ("POST", "reinstate", {"person": "Bob"}),
+    ("PATCH", "", {"person": "Bob"}),
+    ("PATCH", "", {"title": "New"}),
+    ("PATCH", "", {"person": "Bob", "title": ""}),
+    ("PATCH", "", {"person": "Bob", "title": "a\x00b"}),
+    ("PATCH", "", {"person": "Bob", "type": "hunch"}),
+    ("PATCH", "", {"person": "Bob", "content": [1]}),
+    ("PATCH", "", {"person": "Bob", "content": {"a": "b\x00c"}}),
+    ("PATCH", "", {"person": "Bob", "tags": "web"}),
+    ("PATCH", "", {"person": "Bob", "review": "accepted"}),
+]
+
+
+@pytest.mark.parametrize(("method", "verb", "body"), BAD_REVIEWS)
+def test_a_review_that_makes_no_sense_changes_nothing(
+    api: Api, walk: dict[str, Any], method: str, verb: str, body: dict[str, Any]
+) -> None:
+    path = f"/memories/{walk['memory']}"
+    before = api.get(path)
+    assert api.refused(method, f"{path}/{verb}".rstrip("/"), json=body) == (422, "invalid_request")
+    assert api.get(path) == before
+
+
 # What is refused
 
 
@@ -456,6 +561,8 @@ UNKNOWN = [
     ("POST", "/deliveries/nothing/replay"),
     ("GET", "/nothing"),
     ("POST", "/tasks/look-up/finish"),
+    ("POST", "/memories/1/forget"),
+    ("POST", "/memories/decision/accept"),
 ]
 
 
@@ -469,6 +576,14 @@ def test_a_task_that_is_not_there_cannot_be_moved(api: Api, move: str) -> None:
     every = {"claim_token": NOWHERE, "error": "x", "question": "x", "answer": "x", "person": "Bob"}
     body = {name: every[name] for name in MOVE_BODIES[move].model_fields if name in every}
     assert api.refused("POST", f"/tasks/nothing/{move}", json=body) == (404, "unknown_task")
+
+
+@pytest.mark.parametrize("verb", [*REVIEW_BODIES, "edit"])
+def test_a_memory_that_is_not_there_cannot_be_reviewed(api: Api, walk: dict[str, Any], verb: str) -> None:
+    body = {"person": "Bob", **{"merge": {"into": walk["memory"]}, "supersede": {"by": walk["memory"]}}.get(verb, {})}
+    method, path = ("PATCH", "/memories/999999") if verb == "edit" else ("POST", f"/memories/999999/{verb}")
+    more = {"title": "New"} if verb == "edit" else {}
+    assert api.refused(method, path, json=body | more) == (404, "not_found")
 
 
 @pytest.mark.parametrize(
@@ -495,6 +610,7 @@ BAD_PARAMETERS = [
     "/memories?before=-1",
     "/memories?before=9999999999999999999",
     "/memories?tag=%00",
+    "/memories?review=perhaps",
     "/tasks?status=doing",
     "/tasks?agent=%00",
     "/deliveries?state=lost",

@@ -85,6 +85,31 @@ def test_what_was_sent_is_found_and_claimed_and_finished(up: Up, sent: dict[str,
     assert "claim" in lost.stderr
 
 
+def test_a_person_reviews_what_was_heard(up: Up, tmp_path: Path) -> None:
+    talk = tmp_path / "review.txt"
+    talk.write_text("Ann: I've decided we paint the shed green.\nAnn: The decision is that the hut becomes green.\n")
+    told(up, "send", str(talk), "--session", "review", "--wait")
+    second, first = (memory["id"] for memory in told(up, "memories", "list", "--session", "review"))
+    assert said(up, "memories", "accept", str(first)) == f"Memory {first} is accepted: We paint the shed green\n"
+    said(up, "memories", "reject", str(second), "--reason", "there is no hut")
+    assert [m["id"] for m in told(up, "memories", "list", "--review", "rejected")] == [second]
+    assert said(up, "memories", "restore", str(second)).startswith(f"Memory {second} is proposed: ")
+    edited = told(up, "memories", "edit", str(first), "--title", "The shed is green", "--tag", "shed", "--as", "bob")
+    assert (edited["title"], edited["tags"], edited["reviewed_by"]) == ("The shed is green", ["shed"], "bob")
+    assert told(up, "memories", "edit", str(first), "--content", '{"why": "paint"}')["content"]["why"] == "paint"
+    assert command("memories", "edit", str(first), "--content", "why", up=up).returncode == 1
+    said(up, "memories", "merge", str(second), str(first))
+    shown = said(up, "memories", "show", str(first))
+    assert "said 2 times" in shown
+    assert "the hut becomes green" in shown
+    said(up, "memories", "split", str(second))
+    assert said(up, "memories", "supersede", str(first), str(second)).startswith(f"Memory {first} is replaced by ")
+    said(up, "memories", "reinstate", str(first))
+    assert "said once" in said(up, "memories", "show", str(second))
+    refused = command("memories", "split", str(second), up=up)
+    assert (refused.returncode, "is not merged" in refused.stderr) == (1, True)
+
+
 def test_an_agent_asks_a_person_and_is_answered(up: Up) -> None:
     said(up, "agents", "register", "reviewer", "--can", "review")
     with connect(up.database_url()) as conn:
