@@ -36,12 +36,12 @@ _SPACE_BEFORE_MARK = re.compile(r" +(?=[,.;:?!])")
 _LEAD = compiled(
     r"(((so(?! that)|and|okay|ok|well|yeah|yep|yup|alright|all right|oh|ooh+|hey|but|also|actually|anyways?|basically"
     r"|honestly|then|plus|now(?! that)|i think|i guess|i feel like|by the way|first of all)\b[,.:;!…—-]*"
-    r"|(yes|no|right|great|fine|cool|perfect|good|nice|awesome|sure|exactly|look|listen|again|mhm|<agent>)[,!])(\s+|$))+"
+    r"|(yes|no|hi|hello|right|great|fine|cool|perfect|good|nice|awesome|sure|exactly|look|listen|again|mhm|<agent>)[,!])(\s+|$))+"
 )
 _LEADING_WORDS = word_set(
     "so and okay ok well yeah yep yup alright all oh ooh oooh hey but also actually anyway anyways basically"
     " honestly then plus now i by first yes no right great cool perfect good nice awesome sure exactly look listen"
-    " again mhm fine claude codex gemini the researcher research"
+    " again mhm fine hi hello claude codex gemini the researcher research"
 )
 _TAIL = compiled(
     r"[\s,.;—-](right|okay|ok|i think|i guess|i suppose|please|thanks|thank you|yeah|huh|then"

@@ -7,8 +7,17 @@ from domain.memory import MemoryDraft, MemoryType
 from domain.session import Turn
 from processors.extracting.items import MOST_CERTAIN, TYPES, drafts
 from processors.extracting.judging import Judged, Setting, judge
+from processors.extracting.phrases import compiled
 
 _LABELS: dict[MemoryType, str] = {type: label for label, type in TYPES.items()}
+
+# Words of who does not know.
+_OPEN = compiled(
+    r"\b((don't|doesn't|didn't|not|can't|couldn't) (really |yet )?(know|sure|see|say|tell|remember|decided)|no idea"
+    r"|no clue|have to (look|find out|ask|check|think|see)|good question|let's see|we'll see|who knows|it depends"
+    r"|i'll (ask|check|look|find)|(somebody|someone) (should|has to|needs to)|haven't|i'd have to|i can ask"
+    r"|we should (ask|check|find))\b"
+)
 
 # How likely the model must hold something that no rule found; and how likely a rule's guess must be with the model's
 # opinion. Chosen on the hand-labelled conversations with odd numbers (docs/extraction.md).
@@ -24,7 +33,11 @@ def weighed(turns: Sequence[Turn], by_rules: Sequence[MemoryDraft]) -> list[Memo
     judged = judge(turns)
     kept = [draft for draft in (_with_opinion(draft, judged) for draft in by_rules) if draft]
     found = drafts(turns, judged, _LEAST_ALONE[judged.setting])
-    kept += [draft for draft in found if not any(covers(other, draft) for other in kept)]
+    if judged.setting == "together":
+        kept, found = ([draft for draft in some if not _is_answered(draft, turns)] for some in (kept, found))
+    for draft in sorted(found, key=lambda draft: -draft.confidence):  # of several types the likeliest
+        if not any(covers(other, draft) for other in kept):
+            kept.append(draft)
     return sorted(kept, key=lambda draft: (draft.turn or 0, draft.char_start or 0))
 
 
@@ -43,6 +56,17 @@ def _with_opinion(draft: MemoryDraft, judged: Judged) -> MemoryDraft | None:
     if confidence < _LEAST_TOGETHER[judged.setting]:
         return None
     return replace(draft, confidence=round(min(confidence, MOST_CERTAIN), 3))
+
+
+def _is_answered(draft: MemoryDraft, turns: Sequence[Turn]) -> bool:
+    """Whether a question among people is settled where it was asked: somebody answered, and knew."""
+    if draft.type != "question" or draft.explicit or draft.turn is None:
+        return False
+    rest = turns[draft.turn].text[draft.char_end or 0 :]
+    answer = turns[draft.turn + 1] if draft.turn + 1 < len(turns) else None
+    if answer is None or answer.speaker == draft.speaker or _OPEN.search(rest):
+        return False
+    return not _OPEN.search(answer.text) and not answer.text.rstrip().endswith("?")
 
 
 def covers(kept: MemoryDraft, found: MemoryDraft) -> bool:

@@ -324,7 +324,7 @@ def test_a_long_talk_is_asked_about_in_pieces_and_one_that_fails_is_asked_again_
 ) -> None:
     def second_fails(request: Any) -> None:
         body = orjson.loads(server.asked[-1][3])
-        good = "rubber" in body["messages"][1]["content"]
+        good = "Rubber" in body["messages"][1]["content"]
         (answering(completion(listing(rubber())), content_type="application/json") if good else answering(b"", 500))(
             request
         )
