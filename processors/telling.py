@@ -21,6 +21,7 @@ from domain.task import TaskDraft
 from processors.chunking import chunk
 from processors.extracting.dates import with_dates
 from processors.extracting.owners import with_owners
+from processors.extracting.tags import with_tags
 from processors.extracting.whole import extract_whole, wanted_answers
 from processors.joining import join
 from processors.matching import known_again, told_once
@@ -60,7 +61,7 @@ def understand(conn: Connection, settings: Settings, reading: Reading, received_
     answers = extraction.answers(conn, [piece.digest for piece in wanted_answers(turns, settings)])
     found, gaps = extract_whole(turns, settings, answers)
     found = with_owners(with_dates(found, turns, received_at, ZoneInfo(settings.timezone)), turns)
-    drafts = told_once(reading.memories, found)
+    drafts = told_once(reading.memories, with_tags(found, turns))
     planned = {task.memory for task in reading.tasks}
     tasks = [
         task

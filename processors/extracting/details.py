@@ -19,6 +19,7 @@ _INSTEAD = Clue(
     r"(?P<what>[^,;.?!]+?)(?=$|[,;.?!]| (because|since|so that|for|when|by)\b)"
 )
 _INSTEAD_TYPES = frozenset({"decision", "preference", "action_item", "idea"})
+_OR = compiled(r",? (or|and|nor) |, ")
 _PRIORITY = Clue(r"\b<urgency>\b")
 _NAME = (
     r"(?-i:(?!(The|This|That|These|Those|There|Then|They|It|We|You|He|She|What|Who|Nobody|Claude|Codex|Gemini)\b"
@@ -45,6 +46,8 @@ def details(type: MemoryType, said: str) -> dict[str, Any]:
         found["rationale"] = without_tail(why).strip(EDGES)
     if type in _INSTEAD_TYPES and (other := _INSTEAD.search(said)):
         found["instead_of"] = without_tail(other["what"]).strip(EDGES)
+        several = [one.strip(EDGES) for one in _OR.split(found["instead_of"]) if one.strip(EDGES)]
+        found["alternatives"] = several if len(several) > 1 else []
     if type in ("action_item", "decision") and (due := _DUE.search(said)):
         found["due"] = due.group()
     if type == "action_item":

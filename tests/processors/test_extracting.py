@@ -660,6 +660,11 @@ REMEMBERED = [
 ]
 
 
+def test_what_was_compared_is_listed_where_there_was_more_than_one() -> None:
+    (draft,) = extract([Turn("Ann", "We picked SQLite over Postgres or Mongo.", "user")])
+    assert draft.content["alternatives"] == ["Postgres", "Mongo"]
+
+
 def test_a_walk_with_the_dog_is_remembered() -> None:
     drafts = talk(*WALK)
     assert [(draft.turn, draft.type, draft.title, draft.content) for draft in drafts] == REMEMBERED
@@ -687,7 +692,7 @@ def assert_sound(turns: list[Turn]) -> None:
         assert 0 <= draft.confidence <= 1
         assert len(draft.tags) <= 4
         assert draft.type in MEMORY_TYPES
-        assert all(isinstance(value, str) and value for value in draft.content.values())
+        assert all(isinstance(value, str | list) and value for value in draft.content.values())
 
 
 @settings(max_examples=300, deadline=None)
