@@ -34,7 +34,8 @@ _PROPOSALS: tuple[tuple[MemoryType, re.Pattern[str]], ...] = (
             rf"^((should|shall|can|could) we|(do|did) (we|you) (want|decide|agree) to|why don't we"
             r"|(are we|we're) (going|gonna) to"
             rf"|(are|is) (we|it) (agreed|settled|ok|okay|fine) (that we|to|if we)|(what|how) about( if)? we){_ALSO} "
-            r"(?!<state>)(?P<what>\S.*?)(,? (then|or not|right|yes|okay|agreed))?\?$"
+            r"(?!<state>|(start|begin|talk|continue|go (on|over|through)|move on|look|have a (look|break)|do this)\b)"
+            r"(?P<what>\S.*?)(,? (then|or not|right|yes|okay|agreed))?\?$"
         ),
     ),
 )

@@ -102,7 +102,7 @@ decision
   0.60 rest  @(let's|lets) (just )?(?=(keep(?! \w+in[g']| in mind)|call it|name it|skip|drop|make it|switch to|ship)\b)
   0.65 back  ^(?P<what>(?!(what|how|that|this|who|where|here|there|as|so|yes|no|like|i|if|think|believe|maybe|when)\b)
              [\w'+#-]+( [\w'+#-]+){0,3}) @(it is)(?=[,.!;]|$)
-  0.60 rest  @(let's|lets) (just )?(?=(do|take|leave|wait for|move|put|start with|stay with|have|book|buy|cut|meet)
+  0.60 rest  @(let's|lets) (just )?(?=(do|take|leave|wait for|move|put|stay with|have|book|buy|cut|meet)
              \ (?!(it|that|this|so|a look|fun|a break|see|hope|know|go)\b)\w)
   0.60 whole <we are>( (not|never|no longer|definitely|absolutely))* @(taking|keeping|buying|dropping|skipping|switching
              |moving|selling|hiring|cancelling|replacing)(?! (about|notes|care|up)\b)(?= \w)

@@ -43,6 +43,7 @@ def test_what_one_proposes_and_another_agrees_to_is_decided(question: str, answe
         ("Should we use Postgres?", "Yes, but only for search."),
         ("Should we use Postgres?", "I don't know yet."),
         ("Should we be worried?", "Yes."),
+        ("Shall we start with the bathroom?", "Yes, let's."),
         ("Is it raining?", "Yes."),
         ("Did you like the film?", "Yes, absolutely."),
         ("Postgres or SQLite?", "I'd have to think about it."),

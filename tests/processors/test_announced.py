@@ -199,7 +199,7 @@ def test_what_was_fetched_is_kept_and_read_again_without_the_api(
     api.routes["/calls/1"] = page()
     accept(settings, ring())
     with monkeypatch.context() as patch:
-        patch.setattr(telling, "extract", lambda turns: 1 / 0)
+        patch.setattr(telling, "chunk", lambda turns, **how: 1 / 0)
         work(shop)
     assert (told(conn)["state"], told(conn)["pages"]) == ("received", 1)
     api.routes.clear()

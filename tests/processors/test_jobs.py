@@ -82,13 +82,13 @@ def test_one_bad_delivery_holds_up_no_other(settings: Settings, shop: Workshop, 
 def test_a_bug_in_one_step_is_recorded_without_what_was_said_and_tried_again(
     settings: Settings, shop: Workshop, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(turns: Any) -> Any:
+    def broken(turns: Any, **how: Any) -> Any:
         raise ValueError(turns[0].text)
 
     key = delivery(talk("walk", "the canary sings"), delivery_id="one")
     accept(settings, key)
     with monkeypatch.context() as patch:
-        patch.setattr(telling, "extract", broken)
+        patch.setattr(telling, "chunk", broken)
         work(shop)
     row = conn.execute("SELECT state, attempts, error_code, error FROM deliveries").fetchone()
     assert row is not None
@@ -107,7 +107,7 @@ def test_a_delivery_that_fails_every_time_ends_as_failed(
     settings = make_settings(database_url, redis_url, AI_WEBHOOK_MAX_ATTEMPTS="2")
     shop = open_workshop(settings, "worker-under-test")
     accept(settings, delivery(talk("walk", "words")))
-    monkeypatch.setattr(telling, "extract", lambda turns: 1 / 0)
+    monkeypatch.setattr(telling, "chunk", lambda turns, **how: 1 / 0)
     for _ in range(2):
         work(shop)
         conn.execute("UPDATE deliveries SET next_attempt_at = now()")

@@ -11,7 +11,6 @@ import pytest
 from access import actions
 from domain.delivery import Delivery
 from domain.settings import Settings
-from processors import telling
 from processors.extracting import extract
 from processors.jobs import Workshop, process_deliveries, sweep
 from processors.remembering import look_again
@@ -21,7 +20,7 @@ from store.database import Connection, connect
 from tests.conftest import delivery
 from tests.processors.test_replay import reprocess
 from tests.processors.test_telling import rows
-from tests.processors.workshop import accept, acme, command, states, talk, work
+from tests.processors.workshop import accept, acme, command, hear, states, talk, work
 
 pytestmark = pytest.mark.usefixtures("acme_source")
 
@@ -174,7 +173,7 @@ def test_what_is_no_longer_found_leaves_its_place_and_its_task_to_who_said_it_ag
     said("tuesday", TWO_DAYS[0])
     (task,) = rows(conn, "SELECT * FROM tasks")
     with monkeypatch.context() as patch:
-        patch.setattr(telling, "extract", lambda turns: [])
+        hear(patch, lambda turns: [])
         reprocess(shop, conn, session_id="monday")
     assert standing(conn) == [("tuesday", "Use Postgres", 1), ("tuesday", "Order the blue tiles", 1)]
     (kept,) = rows(conn, "SELECT * FROM tasks")
@@ -216,9 +215,7 @@ def test_an_edit_survives_a_reading_that_words_it_differently(
     actions.edit_memory(conn, decision["id"], person="bob", title="Postgres 16 for everything")
     conn.execute("UPDATE memories SET title = 'Order forty blue tiles' WHERE id = %s", [item["id"]])
     expected = ["Postgres 16 for everything", "Order forty blue tiles"]
-    monkeypatch.setattr(
-        telling, "extract", lambda turns: [replace(draft, title=worded(draft.title)) for draft in extract(turns)]
-    )
+    hear(monkeypatch, lambda turns: [replace(draft, title=worded(draft.title)) for draft in extract(turns)])
     reprocess(shop, conn)
     kept = rows(conn, "SELECT id, title, review FROM memories WHERE merged_into IS NULL ORDER BY id")
     assert [(row["title"], row["review"]) for row in kept if row["id"] in (decision["id"], item["id"])] == [
@@ -305,7 +302,7 @@ def test_a_replacement_that_is_read_no_more_replaces_nothing(
 ) -> None:
     said("monday", "I've decided we use SQLite.", "Add a task: set up SQLite.")
     said("tuesday", "Let's use Postgres instead of SQLite.")
-    monkeypatch.setattr(telling, "extract", lambda turns: [])
+    hear(monkeypatch, lambda turns: [])
     reprocess(shop, conn, session_id="tuesday")
     assert the_memory(conn, "We use SQLite")["superseded_by"] is None
     assert rows(conn, "SELECT doubt FROM tasks") == [{"doubt": None}]
@@ -315,10 +312,8 @@ def test_a_replacement_that_is_worded_differently_today_still_replaces(
     conn: Connection, said: Says, shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said("monday", "I've decided we use SQLite.", "Let's use Postgres instead of SQLite.")
-    monkeypatch.setattr(
-        telling,
-        "extract",
-        lambda turns: [replace(d, title=f"So {d.title.lower()} it is, to be sure") for d in extract(turns)],
+    hear(
+        monkeypatch, lambda turns: [replace(d, title=f"So {d.title.lower()} it is, to be sure") for d in extract(turns)]
     )
     reprocess(shop, conn)
     old, new = rows(conn, "SELECT * FROM memories ORDER BY id")
@@ -336,9 +331,7 @@ def test_a_rejected_item_does_not_come_back(
     said("monday", "Add a task: order blue tiles.")
     said("tuesday", "Add a task: order the blue tiles.")
     reprocess(shop, conn)
-    monkeypatch.setattr(
-        telling, "extract", lambda turns: [replace(draft, title=f"{draft.title} now") for draft in extract(turns)]
-    )
+    hear(monkeypatch, lambda turns: [replace(draft, title=f"{draft.title} now") for draft in extract(turns)])
     reprocess(shop, conn)
     assert open_tasks(conn) == []
     assert {row["review"] for row in rows(conn, "SELECT review FROM memories")} == {"rejected"}

@@ -20,7 +20,7 @@ from store import deliveries
 from store.database import Connection
 from tests.conftest import delivery
 from tests.processors.test_telling import ANALYSIS, SEGMENTS, TALK, clear, rows, send_one_by_one, stored
-from tests.processors.workshop import accept, acme, command, read_acme, states, talk, work, work_again
+from tests.processors.workshop import accept, acme, command, hear, read_acme, states, talk, work, work_again
 
 pytestmark = pytest.mark.usefixtures("acme_source")
 
@@ -47,7 +47,7 @@ def work_badly(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker with a bug, which tries once."""
     impatient = replace(shop, settings=shop.settings.model_copy(update={"max_attempts": 1}))
     with monkeypatch.context() as patch:
-        patch.setattr(telling, "extract", lambda turns: 1 / 0)
+        patch.setattr(telling, "chunk", lambda turns, **how: 1 / 0)
         work(impatient)
 
 
@@ -164,11 +164,11 @@ def test_what_today_is_extracted_otherwise_takes_the_place_of_what_was(
         return [replace(draft, title=draft.title.upper(), confidence=0.9) for draft in extract(turns)]
 
     with monkeypatch.context() as patch:
-        patch.setattr(telling, "extract", lambda turns: [replace(d, title=f"Old: {d.title}") for d in extract(turns)])
+        hear(patch, lambda turns: [replace(d, title=f"Old: {d.title}") for d in extract(turns)])
         send_one_by_one(settings, shop, *WALK)
     old = stored(conn)
     assert [task["title"] for task in old["tasks"]] == ["Old: Look up its prices"]
-    monkeypatch.setattr(telling, "extract", loudly)
+    hear(monkeypatch, loudly)
     reprocess(shop, conn)
     new = stored(conn)
     assert len(new["memories"]) == len(old["memories"])
@@ -191,7 +191,7 @@ def test_what_a_person_edited_or_reviewed_is_not_touched(
     after = rows(conn, "SELECT * FROM memories ORDER BY id")
     assert [row | {"turn": None} for row in after] == [row | {"turn": None} for row in before]
     assert all(row["turn"] for row in after)
-    monkeypatch.setattr(telling, "extract", lambda turns: [])
+    hear(monkeypatch, lambda turns: [])
     reprocess(shop, conn)
     after = rows(conn, "SELECT m.*, t.text FROM memories m JOIN turns t ON t.id = m.turn ORDER BY m.id")
     assert [row["title"] for row in after] == [row["title"] for row in before]
@@ -210,7 +210,7 @@ def test_what_an_agent_works_on_is_not_touched(
     before = rows(conn, "SELECT * FROM tasks ORDER BY id")
     reprocess(shop, conn)
     assert rows(conn, "SELECT * FROM tasks ORDER BY id") == before
-    monkeypatch.setattr(telling, "extract", lambda turns: [])
+    hear(monkeypatch, lambda turns: [])
     reprocess(shop, conn)
     assert rows(conn, f"SELECT * FROM tasks WHERE id = '{task['id']}'") == [
         row for row in before if row["id"] == task["id"]
@@ -226,7 +226,7 @@ def test_a_task_that_was_moved_and_is_free_again_stays(
     claim = conn.execute("SELECT * FROM claim_task(%s, 'me')", [task["agent_name"]]).fetchone()
     assert claim
     conn.execute("SELECT release_task(%s, %s)", [task["id"], claim["claim_token"]])
-    monkeypatch.setattr(telling, "extract", lambda turns: [])
+    hear(monkeypatch, lambda turns: [])
     reprocess(shop, conn)
     assert [row["id"] for row in rows(conn, "SELECT id FROM tasks")] == [task["id"]]
 

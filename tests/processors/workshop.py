@@ -1,10 +1,12 @@
 """What the tests of the jobs share: deliveries accepted as the endpoint accepts them, worked on by a real worker."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import orjson
+import pytest
 
 from domain.delivery import BATCH_JOB, Delivery, Reading
 from domain.errors import UnknownEvent
@@ -13,6 +15,7 @@ from domain.session import SessionDraft, Turn
 from domain.settings import Settings
 from domain.task import ArtifactDraft, TaskDraft
 from ingest.enqueueing import Enqueuer, connect
+from processors.extracting import whole
 from processors.jobs import Workshop, process_batch, sweep
 from processors.queueing import run_worker
 from store.database import Connection
@@ -57,6 +60,11 @@ def work_again(shop: Workshop, conn: Connection) -> None:
     conn.execute("UPDATE deliveries SET next_attempt_at = now() WHERE state = 'received'")
     sweep(shop)
     work(shop)
+
+
+def hear(monkeypatch: pytest.MonkeyPatch, extract: Callable[[Sequence[Turn]], list[MemoryDraft]]) -> None:
+    """Lets workers extract with something else than today's extractors."""
+    monkeypatch.setattr(whole, "extract", lambda turns, names: extract(turns))
 
 
 def states(conn: Connection) -> dict[str, int]:
