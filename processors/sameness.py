@@ -112,7 +112,7 @@ def same(one: Meaning, other: Meaning) -> bool:
     """Whether both say the same, each read where it was said."""
     if one.said == other.said:
         return True
-    if one.fixed != other.fixed or not one.words or not other.words:
+    if one.fixed != other.fixed or numbers(one) != numbers(other) or not one.words or not other.words:
         return False
     pairs = paired(one.words, other.words)
     rest_one = without(one.words, [a for a, _ in pairs])
@@ -123,6 +123,11 @@ def same(one: Meaning, other: Meaning) -> bool:
         return False
     longer = max(letters(one.words), letters(other.words))
     return letters([a for a, _ in pairs]) >= ALIKE * longer and in_one_order(one, other, pairs)
+
+
+def numbers(meaning: Meaning) -> list[str]:
+    """In their order: "rack 0, slot 1" is not "rack 1, slot 0"."""
+    return [word for word in meaning.said if any(letter.isdigit() for letter in word)]
 
 
 def letters(words: Sequence[str]) -> int:

@@ -21,6 +21,8 @@ SAME = [
     ("What is the budget", "What's the budget"),
 ]
 DIFFERENT = [
+    ("Label rack 0, slot 1", "Label rack 1, slot 0"),
+    ("Write up worker-0-1", "Write up worker-1-0"),
     ("Use Postgres 15", "Use Postgres 16"),
     ("Use Postgres", "Use Postgres 16"),
     ("Ship on Monday", "Ship on Tuesday"),
