@@ -30,6 +30,14 @@ _ASKING = compiled(
 )
 
 
+# How a statement about something begins. What is to be done begins with what one does.
+_STATES = compiled(
+    r"(i|it|that|this|these|those|we|you|he|she|they|there|the|an?|my|our|your|his|her|their|its|some|any|all|no|not"
+    r"|if|when|because|since|but|so|or|how|what|who|why|where|which|whether|yes|is|are|was|were|do|does|did|don't"
+    r"|probably|maybe|then)\b|(it|that|there|what|who|how|i|we|you|they|he|she)'"
+)
+
+
 def drafts(turns: Sequence[Turn], judged: Judged, least: dict[str, float]) -> list[MemoryDraft]:
     """The memories that the model finds, in the order in which they were said; `least`: the probability to count."""
     found = []
@@ -62,7 +70,7 @@ def _draft(turns: Sequence[Turn], utterance: Utterance, type: MemoryType, confid
     turn = turns[utterance.turn]
     said = without_lead(without_fillers(utterance.text, WORD.findall(utterance.text.lower().replace("’", "'"))))
     title = headline(_ASKING.sub("", said) if type == "action_item" else said)
-    if not tags_of(title) or CHATTER.fullmatch(title.lower()):
+    if not tags_of(title) or CHATTER.fullmatch(title.lower()) or (type == "action_item" and _STATES.match(title)):
         return None
     content: dict[str, Any] = details(type, said)
     return MemoryDraft(
