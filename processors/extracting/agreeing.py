@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from domain.memory import MemoryDraft, MemoryType
 from domain.session import Turn
 from processors.extracting.cleaning import EDGES, headline, tags_of, without_fillers, without_lead
+from processors.extracting.covered import Covered
 from processors.extracting.details import details
 from processors.extracting.phrases import WORD, compiled
 from processors.extracting.sentences import sentences
@@ -72,20 +73,14 @@ class _Sentence:
 
 def with_agreed(turns: Sequence[Turn], drafts: Sequence[MemoryDraft]) -> list[MemoryDraft]:
     """The drafts with what was agreed upon, which takes the place of the question or idea that it was before."""
-    kept = list(drafts)
+    covered, added, gone = Covered(drafts), list[MemoryDraft](), set[int]()
     for new in agreed(turns):
-        overlapping = [old for old in kept if _overlap(old, new)]
-        if not any(old.explicit or old.type == new.type for old in overlapping):
-            kept = [old for old in kept if old not in overlapping] + [new]
+        before = list(covered.overlapping(new))
+        if not any(old.explicit or old.type == new.type for old in before):
+            gone |= {id(old) for old in before}
+            added.append(new)
+    kept = [old for old in drafts if id(old) not in gone] + added
     return sorted(kept, key=lambda draft: (draft.turn or 0, draft.char_start or 0))
-
-
-def _overlap(one: MemoryDraft, other: MemoryDraft) -> bool:
-    return (
-        one.turn == other.turn
-        and (one.char_start or 0) < (other.char_end or 0)
-        and (other.char_start or 0) < (one.char_end or 0)
-    )
 
 
 def agreed(turns: Sequence[Turn]) -> Iterator[MemoryDraft]:

@@ -22,6 +22,7 @@ from processors.extracting.features import tokens
 BEGIN, END, FIRST = 0, 1, 2  # then come the words that training did not see, in BUCKETS, then those it did
 BUCKETS = 1_000
 MOST_WORDS = 60  # of an utterance
+_BLOCK = 512  # utterances at a time, so that memory stays flat
 STEPS = (-2, -1, 1, 2)
 _DIGIT = re.compile(r"\d")
 
@@ -38,9 +39,7 @@ class Network:
     def scores(self, texts: Sequence[str], speakers: Sequence[str]) -> Matrix:
         """One row an utterance, one column a label; the utterances are all of one talk, in order."""
         rows = [self.rows(text) for text in texts]
-        lengths = np.array([len(row) for row in rows])
-        flat = np.array([place for row in rows for place in row])
-        one = self._utterances(flat, lengths)
+        one = np.concatenate([self._utterances(rows[at : at + _BLOCK]) for at in range(0, len(rows), _BLOCK)])
         same, there = neighbours(speakers)
         near = [one, *(_moved(one, step) * there[:, [place]] for place, step in enumerate(STEPS)), same, there]
         around = self._layer("near", np.concatenate(near, axis=1))
@@ -51,7 +50,9 @@ class Network:
         """The rows of an utterance's words, between those of its begin and end."""
         return [BEGIN, *(self.places.get(word) or unseen(word) for word in tokens(text)[:MOST_WORDS]), END]
 
-    def _utterances(self, flat: NDArray[np.int64], lengths: NDArray[np.int64]) -> Matrix:
+    def _utterances(self, rows: Sequence[Sequence[int]]) -> Matrix:
+        lengths = np.array([len(row) for row in rows])
+        flat = np.array([place for row in rows for place in row])
         begins = np.cumsum(lengths) - lengths
         words = self.weights["words"][flat]
         before = np.concatenate([np.zeros_like(words[:1]), words[:-1]])

@@ -1,10 +1,13 @@
 """Rules and model together: what was said outright stands; guesses of either have to convince."""
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from domain.memory import MemoryDraft, MemoryType
 from domain.session import Turn
+from processors.extracting.covered import Covered
 from processors.extracting.items import MOST_CERTAIN, TYPES, drafts
 from processors.extracting.judging import Judged, Setting, judge
 from processors.extracting.phrases import compiled
@@ -31,31 +34,39 @@ _LEAST_TOGETHER: dict[Setting, float] = {"alone": 0.45, "together": 0.5}
 def weighed(turns: Sequence[Turn], by_rules: Sequence[MemoryDraft]) -> list[MemoryDraft]:
     """Drafts of the rules with the model's opinion in their confidence, and what the model alone is sure of."""
     judged = judge(turns)
-    kept = [draft for draft in (_with_opinion(draft, judged) for draft in by_rules) if draft]
+    kept = _with_opinions(by_rules, judged)
     found = drafts(turns, judged, _LEAST_ALONE[judged.setting])
     if judged.setting == "together":
         kept, found = ([draft for draft in some if not _is_answered(draft, turns)] for some in (kept, found))
-    for draft in sorted(found, key=lambda draft: -draft.confidence):  # of several types the likeliest
-        if not any(covers(other, draft) for other in kept):
+    covered = Covered(kept)
+    for draft in sorted(
+        found, key=lambda draft: -draft.confidence
+    ):  # one statement is one memory, of the likeliest type
+        if next(covered.overlapping(draft), None) is None:
+            covered.add(draft)
+    return sorted(covered.drafts, key=lambda draft: (draft.turn or 0, draft.char_start or 0))
+
+
+def _with_opinions(by_rules: Sequence[MemoryDraft], judged: Judged) -> list[MemoryDraft]:
+    places = {(said.turn, said.start): place for place, said in enumerate(judged.utterances)}
+    starts = defaultdict[int, list[int]](list)
+    for said in judged.utterances:
+        starts[said.turn].append(said.start)
+    kept = []
+    for draft in by_rules:
+        label = _LABELS.get(draft.type)
+        if draft.explicit or label is None or draft.turn is None:
             kept.append(draft)
-    return sorted(kept, key=lambda draft: (draft.turn or 0, draft.char_start or 0))
-
-
-def _with_opinion(draft: MemoryDraft, judged: Judged) -> MemoryDraft | None:
-    if draft.explicit or draft.type not in _LABELS:
-        return draft
-    likely = judged.of(_LABELS[draft.type])
-    opinions = [
-        float(likely[place])
-        for place, utterance in enumerate(judged.utterances)
-        if utterance.turn == draft.turn
-        and utterance.start < (draft.char_end or 0)
-        and (draft.char_start or 0) < utterance.end
-    ]
-    confidence = 1 - (1 - draft.confidence) * (1 - max(opinions, default=0.0))
-    if confidence < _LEAST_TOGETHER[judged.setting]:
-        return None
-    return replace(draft, confidence=round(min(confidence, MOST_CERTAIN), 3))
+            continue
+        here = starts[draft.turn]
+        first = max(0, bisect_right(here, draft.char_start or 0) - 1)
+        last = max(first + 1, bisect_left(here, draft.char_end or 0))
+        likely = judged.of(label)
+        opinion = max((float(likely[places[draft.turn, start]]) for start in here[first:last]), default=0.0)
+        confidence = 1 - (1 - draft.confidence) * (1 - opinion)
+        if confidence >= _LEAST_TOGETHER[judged.setting]:
+            kept.append(replace(draft, confidence=round(min(confidence, MOST_CERTAIN), 3)))
+    return kept
 
 
 def _is_answered(draft: MemoryDraft, turns: Sequence[Turn]) -> bool:
@@ -67,12 +78,3 @@ def _is_answered(draft: MemoryDraft, turns: Sequence[Turn]) -> bool:
     if answer is None or answer.speaker == draft.speaker or _OPEN.search(rest):
         return False
     return not _OPEN.search(answer.text) and not answer.text.rstrip().endswith("?")
-
-
-def covers(kept: MemoryDraft, found: MemoryDraft) -> bool:
-    """Whether the words of one are the words of the other: one statement is one memory, of the type a rule gave it."""
-    return (
-        kept.turn == found.turn
-        and (kept.char_start or 0) < (found.char_end or 0)
-        and (found.char_start or 0) < (kept.char_end or 0)
-    )

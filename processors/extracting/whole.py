@@ -12,8 +12,8 @@ from domain.memory import MemoryDraft
 from domain.session import Turn
 from domain.settings import Settings
 from processors.extracting import extract, llm
+from processors.extracting.covered import Covered
 from processors.extracting.pieces import Piece, pieces
-from processors.extracting.weighing import covers
 from processors.queueing import JobTimeout
 from store.extraction import Gap
 
@@ -33,8 +33,11 @@ def extract_whole(turns: Sequence[Turn], settings: Settings, answers: Answers) -
     found, gaps = without_faults(turns, names) if names else ([], [])
     for piece in wanted_answers(turns, settings):
         if piece.digest in answers:
-            more = llm.drafts(turns, piece, answers[piece.digest])
-            found += [draft for draft in more if not any(covers(kept, draft) for kept in found)]
+            covered = Covered(found)
+            for draft in llm.drafts(turns, piece, answers[piece.digest]):
+                if next(covered.overlapping(draft), None) is None:
+                    covered.add(draft)
+            found = covered.drafts
         else:
             gaps.append(Gap("llm", piece.digest, piece.turns))
     return sorted(found, key=lambda draft: (draft.turn or 0, draft.char_start or 0)), gaps
