@@ -11,7 +11,7 @@ from typing import Any
 from domain.memory import MemoryDraft
 from domain.session import Turn
 from domain.settings import Settings
-from processors.extracting import extract, llm
+from processors.extracting import believing, extract, llm
 from processors.extracting.pieces import Piece, pieces
 from processors.extracting.weighing import covers
 from processors.queueing import JobTimeout
@@ -33,7 +33,7 @@ def extract_whole(turns: Sequence[Turn], settings: Settings, answers: Answers) -
     found, gaps = without_faults(turns, names) if names else ([], [])
     for piece in wanted_answers(turns, settings):
         if piece.digest in answers:
-            more = llm.drafts(turns, piece, answers[piece.digest])
+            more = believing.drafts(turns, piece, answers[piece.digest])
             found += [draft for draft in more if not any(covers(kept, draft) for kept in found)]
         else:
             gaps.append(Gap("llm", piece.digest, piece.turns))
