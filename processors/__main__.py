@@ -14,6 +14,7 @@ from types import FrameType
 from domain.delivery import BATCH_JOB
 from domain.errors import AIWebhookError, DatabaseUnavailable, SettingsError
 from domain.settings import Settings
+from processors.extracting.llm import check_installed
 from processors.jobs import Workshop, process_batch, sweep
 from processors.queueing import ALIVE_SECONDS, DeliveryQueue, RedisFailure, connect, run_worker
 from store.database import open_pool
@@ -44,6 +45,7 @@ def open_workshop(settings: Settings, name: str) -> Workshop:
             "A worker needs REDIS_URL and DATABASE_URL (or PGHOST and the other PG* variables).",
             hint="`ai-webhook up` starts everything that is missing.",
         )
+    check_installed(settings)
     queue = DeliveryQueue(
         connect(settings.redis_url.get_secret_value()),
         worker=name,

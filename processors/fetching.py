@@ -274,6 +274,10 @@ class Watch:
     def left(self, at_most: float) -> float:
         return max(min(at_most, self._until - time.monotonic()), 0.001)
 
+    @property
+    def over(self) -> bool:
+        return self._over
+
     def check(self, host: str) -> None:
         if self._over:
             message = f"Fetching from {host} took longer than {self._seconds:g} seconds."

@@ -11,7 +11,7 @@ from typing import Any
 from domain.memory import MemoryDraft
 from domain.session import Turn
 from domain.settings import Settings
-from processors.extracting import extract, llm
+from processors.extracting import believing, extract, llm
 from processors.extracting.covered import Covered
 from processors.extracting.pieces import Piece, pieces
 from processors.queueing import JobTimeout
@@ -34,7 +34,7 @@ def extract_whole(turns: Sequence[Turn], settings: Settings, answers: Answers) -
     for piece in wanted_answers(turns, settings):
         if piece.digest in answers:
             covered = Covered(found)
-            for draft in llm.drafts(turns, piece, answers[piece.digest]):
+            for draft in believing.drafts(turns, piece, answers[piece.digest]):
                 if next(covered.overlapping(draft), None) is None:
                     covered.add(draft)
             found = covered.drafts

@@ -8,6 +8,8 @@ from domain.settings import Settings
 from processors import readers
 from processors.__main__ import open_workshop
 from processors.jobs import Workshop
+from tests.processors.language_model import ROUTE, replying, rubber
+from tests.processors.language_model import workshop as asking_workshop
 from tests.processors.sender_api import Api
 from tests.processors.workshop import read_acme
 
@@ -31,3 +33,18 @@ def api() -> Iterator[Api]:
     server = Api()
     yield server
     server.close()
+
+
+@pytest.fixture
+def server(api: Api) -> Api:
+    """A language model's server that finds one decision, whatever it is asked."""
+    api.routes[ROUTE] = replying(rubber())
+    return api
+
+
+@pytest.fixture
+def asking(settings: Settings, server: Api) -> Iterator[Workshop]:
+    """A workshop that asks it."""
+    workshop = asking_workshop(settings, server)
+    yield workshop
+    workshop.pool.close()

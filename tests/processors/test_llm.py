@@ -1,7 +1,6 @@
 """The language model beside the rules: what of its answers is believed, what it may cost, and what it cannot break."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -10,83 +9,15 @@ import pytest
 from domain.errors import SettingsError
 from domain.session import Turn
 from domain.settings import Settings
-from processors.__main__ import open_workshop
-from processors.extracting.llm import drafts
+from processors.extracting.believing import drafts
 from processors.extracting.pieces import PIECE_WORDS, pieces
 from processors.jobs import Workshop, sweep
 from store import deliveries
 from store.database import Connection
 from tests.conftest import delivery
+from tests.processors.language_model import ROUTE, SAID, completion, found, gaps, later, listing, rubber, tell, workshop
 from tests.processors.sender_api import Answer, Api, answering
 from tests.processors.workshop import accept, states, talk, work
-
-ROUTE = "/v1/chat/completions"
-SAID = "Rubber wins for the buttons, the metal one was too cold."
-
-
-def completion(content: str | None, *, tokens: tuple[int, int] = (900, 60), tool: str | None = None) -> bytes:
-    message: dict[str, Any] = {"role": "assistant", "content": content}
-    if tool is not None:
-        call = {"id": "1", "type": "function", "function": {"name": "items", "arguments": tool}}
-        message["tool_calls"] = [call]
-    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return orjson.dumps(
-        {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
-    )
-
-
-def listing(*items: dict[str, Any]) -> str:
-    return orjson.dumps({"items": list(items)}).decode()
-
-
-def rubber(**more: Any) -> dict[str, Any]:
-    item = {"type": "decision", "title": "Rubber instead of metal", "turn": 0, "quote": "Rubber wins for the buttons"}
-    return {**item, "confidence": 0.8, "rationale": "the metal one was too cold", **more}
-
-
-@pytest.fixture
-def server() -> Iterator[Api]:
-    api = Api()
-    api.routes[ROUTE] = answering(completion(listing(rubber())), content_type="application/json")
-    yield api
-    api.close()
-
-
-def workshop(settings: Settings, server: Api, **more: Any) -> Workshop:
-    changed = {"extractors": "rules,llm", "llm_url": f"{server.url}/v1", "llm_model": "small", **more}
-    return open_workshop(settings.model_copy(update=changed), "worker-under-test")
-
-
-@pytest.fixture
-def asking(settings: Settings, server: Api) -> Iterator[Workshop]:
-    shop = workshop(settings, server)
-    yield shop
-    shop.pool.close()
-
-
-def tell(shop: Workshop, *texts: str, session: str = "walk") -> str:
-    sent = delivery(talk(session, *(texts or (SAID,))))
-    accept(shop.settings, sent)
-    work(shop)
-    return sent.key
-
-
-def later(shop: Workshop, conn: Connection) -> None:
-    """What the next sweep finds, worked on."""
-    conn.execute("UPDATE extraction_gaps SET next_attempt_at = now() WHERE next_attempt_at < 'infinity'")
-    sweep(shop)
-    work(shop)
-
-
-def found(conn: Connection) -> list[tuple[str, str]]:
-    rows = conn.execute("SELECT type, title FROM memories WHERE extractor = 'llm' ORDER BY id").fetchall()
-    return [(row["type"], row["title"]) for row in rows]
-
-
-def gaps(conn: Connection) -> list[tuple[str, str | None]]:
-    rows = conn.execute("SELECT extractor, error_code FROM extraction_gaps ORDER BY extractor, piece").fetchall()
-    return [(row["extractor"], row["error_code"]) for row in rows]
 
 
 def test_what_it_finds_comes_after_what_the_rules_found(asking: Workshop, server: Api, conn: Connection) -> None:
@@ -165,35 +96,35 @@ def test_nothing_it_finds_was_said_outright_or_is_certain() -> None:
     assert (draft.explicit, draft.confidence, draft.extractor) == (False, 0.85, "llm")
 
 
+NO_CHOICE = b'{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[]}'
+JSON = {"content_type": "application/json"}
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "code"),
     [
-        answering(b"", 500),
-        answering(b"busy", 429),
-        answering(b"who are you", 401),
-        answering(b"<html>", content_type="text/html"),
-        answering(completion("I'd rather not."), content_type="application/json"),
-        answering(completion(None), content_type="application/json"),
-        answering(completion('{"items": 3}'), content_type="application/json"),
-        answering(completion("[" * 100_000), content_type="application/json"),
-        answering(
-            b'{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[]}',
-            content_type="application/json",
-        ),
+        (answering(b"", 500), "llm_unavailable"),
+        (answering(b"busy", 429), "llm_unavailable"),
+        (answering(b"who are you", 401), "llm_unauthorized"),
+        (answering(b"too long", 400), "llm_refused"),
+        (answering(b"<html>", content_type="text/html"), "llm_bad_answer"),
+        (answering(completion("I'd rather not."), **JSON), "llm_bad_answer"),
+        (answering(completion(None), **JSON), "llm_bad_answer"),
+        (answering(completion('{"items": 3}'), **JSON), "llm_bad_answer"),
+        (answering(completion("[" * 100_000), **JSON), "llm_bad_answer"),
+        (answering(NO_CHOICE, **JSON), "llm_bad_answer"),
     ],
-    ids=["500", "429", "401", "html", "refusal", "nothing", "no list", "deep", "no choice"],
+    ids=["500", "429", "401", "400", "html", "refusal", "nothing", "no list", "deep", "no choice"],
 )
 def test_an_answer_that_is_none_leaves_what_the_rules_found(
-    asking: Workshop, server: Api, conn: Connection, answer: Answer
+    asking: Workshop, server: Api, conn: Connection, answer: Answer, code: str
 ) -> None:
     server.routes[ROUTE] = answer
     tell(asking, SAID, "Add a task: order samples.")
     later(asking, conn)
     assert found(conn) == []
     assert states(conn) == {"processed": 1}
-    ((extractor, code),) = gaps(conn)
-    assert extractor == "llm"
-    assert code in ("llm_refused", "llm_bad_answer")
+    assert gaps(conn) == [("llm", code)]
     server.routes[ROUTE] = answering(completion(listing(rubber())), content_type="application/json")
     later(asking, conn)
     assert (found(conn), gaps(conn)) == ([("decision", "Rubber instead of metal")], [])
@@ -333,7 +264,7 @@ def test_a_long_talk_is_asked_about_in_pieces_and_one_that_fails_is_asked_again_
     tell(asking, SAID, "so " * PIECE_WORDS)
     later(asking, conn)
     assert (len(server.asked), found(conn)) == (2, [("decision", "Rubber instead of metal")])
-    assert gaps(conn) == [("llm", "llm_refused")]
+    assert gaps(conn) == [("llm", "llm_unavailable")]
     server.routes[ROUTE] = answering(completion(listing()), content_type="application/json")
     later(asking, conn)
     assert (len(server.asked), gaps(conn)) == (3, [])
