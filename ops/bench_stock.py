@@ -13,6 +13,7 @@ from rq import Queue, Worker, get_current_job
 from domain import envelope
 from domain.delivery import Delivery
 from domain.settings import Settings
+from processors.extracting.model import load
 from processors.jobs import Workshop, process_deliveries
 from processors.queueing import DeliveryQueue
 from store import deliveries
@@ -47,5 +48,6 @@ def work() -> None:
     global settings
     settings = Settings.from_env()
     assert settings.redis_url is not None
+    load()
     with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
         Worker([QUEUE], connection=client, serializer="json", log_job_description=False).work(logging_level="WARNING")

@@ -15,6 +15,7 @@ from domain.delivery import BATCH_JOB
 from domain.errors import AIWebhookError, DatabaseUnavailable, SettingsError
 from domain.settings import Settings
 from processors.extracting.llm import check_installed
+from processors.extracting.model import load
 from processors.jobs import Workshop, process_batch, sweep
 from processors.queueing import ALIVE_SECONDS, DeliveryQueue, RedisFailure, connect, run_worker
 from store.database import open_pool
@@ -46,6 +47,8 @@ def open_workshop(settings: Settings, name: str) -> Workshop:
             hint="`ai-webhook up` starts everything that is missing.",
         )
     check_installed(settings)
+    if "model" in settings.extractor_names():
+        load()  # now rather than when the first talk waits for it
     queue = DeliveryQueue(
         connect(settings.redis_url.get_secret_value()),
         worker=name,
