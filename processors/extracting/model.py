@@ -104,7 +104,7 @@ def load(path: Path = MODEL_FILE) -> Model:
     with np.load(path, allow_pickle=False) as file:
         about = json.loads(bytes(file["about"]))
         words = bytes(file["vocabulary"]).decode().split("\n")
-        return Model(
+        model = Model(
             labels=tuple(about["labels"]),
             linear=Linear(file["linear"], file["linear scale"], file["linear bias"], file["linear shares"]),
             network=Network(
@@ -119,6 +119,8 @@ def load(path: Path = MODEL_FILE) -> Model:
             calibration={"written": file["calibration written"], "recognised": file["calibration recognised"]},
             about=about,
         )
+    assert model.network.tables  # made now, rather than when the first talk waits for them
+    return model
 
 
 def save(model: Model, path: Path) -> None:

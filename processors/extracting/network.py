@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +30,19 @@ _DIGIT = re.compile(r"\d")
 Matrix = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Network:
     """`places`: the row of each known word; `weights`: matrices (inputs by outputs) and offsets, by name."""
 
     places: Mapping[str, int]
     weights: Mapping[str, Matrix]
+
+    @cached_property
+    def tables(self) -> tuple[Matrix, Matrix, Matrix]:
+        """What layer "three" makes of each word as the first, second and third, and of none (the last row)."""
+        words = np.vstack([self.weights["words"], np.zeros_like(self.weights["words"][:1])])
+        before, here, after = (words @ part for part in np.split(self.weights["three"], 3))
+        return before, here + self.weights["three offset"], after
 
     def scores(self, texts: Sequence[str], speakers: Sequence[str]) -> Matrix:
         """One row an utterance, one column a label; the utterances are all of one talk, in order."""
@@ -54,12 +62,10 @@ class Network:
         lengths = np.array([len(row) for row in rows])
         flat = np.array([place for row in rows for place in row])
         begins = np.cumsum(lengths) - lengths
-        words = self.weights["words"][flat]
-        before = np.concatenate([np.zeros_like(words[:1]), words[:-1]])
-        before[begins] = 0
-        after = np.concatenate([words[1:], np.zeros_like(words[:1])])
-        after[begins + lengths - 1] = 0
-        three = self._layer("three", np.concatenate([before, words, after], axis=1))
+        before, here, after = self.tables
+        earlier, later = np.roll(flat, 1), np.roll(flat, -1)
+        earlier[begins] = later[begins + lengths - 1] = len(before) - 1  # nothing stands there
+        three = np.maximum(0, before[earlier] + here[flat] + after[later])
         strongest = np.maximum.reduceat(three, begins, axis=0)
         mean = np.add.reduceat(three, begins, axis=0) / lengths[:, None]
         length = np.log(lengths[:, None])
