@@ -4,7 +4,8 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from domain.memory import MemoryDraft
@@ -126,7 +127,12 @@ def _day(words: str, said_at: datetime) -> date | None:
         return None
     if ordinal := _ORDINAL.match(words):
         return _day_of_month(said_at.date(), int(ordinal[1]))
-    found = _parsed(words, said_at)
+    return _parsed_day(words, said_at.date())
+
+
+@lru_cache(1024)
+def _parsed_day(words: str, day: date) -> date | None:
+    found = _parsed(words, datetime.combine(day, time()))
     return found.date() if found else None
 
 
