@@ -960,13 +960,23 @@ CREATE FUNCTION public.near_memories(wanted_type text, wanted_title text, at tim
     SET jit TO 'off'
     SET max_parallel_workers_per_gather TO '0'
     AS $$
--- Memories that stood at a time and whose words are nearly those of a title, most alike first: pg_trgm's similarity of
--- the stems. Volatile, so that each call sees what was committed by then.
+-- Memories that stood at a time and whose words are those of a title; where there are none, nearly those, most alike
+-- first: pg_trgm's similarity of the stems. Volatile, so that each call sees what was committed by then.
 #variable_conflict use_column
 DECLARE
     looked_for text[] := memory_words(wanted_type, wanted_title);
     together   text := array_to_string(looked_for[2:], ' ');
 BEGIN
+    RETURN QUERY
+    SELECT m.id, m.session_id, m.title, m.speaker, m.content ->> 'owner', m.delivery, m.apart_from, 1::real
+      FROM (SELECT * FROM memories o
+             WHERE o.words @> looked_for[1:1] AND o.merged_into IS NULL AND looked_for <> '{}' LIMIT 1000) AS m
+     WHERE m.type = wanted_type AND (only_session IS NULL OR m.session_id = only_session)
+       AND (m.superseded_at IS NULL OR m.superseded_at > at)
+     ORDER BY m.id LIMIT 10;
+    IF FOUND THEN
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH found AS MATERIALIZED (
         SELECT m.id, m.session_id, m.title, m.speaker, m.content ->> 'owner' AS owner, m.delivery, m.apart_from, m.type,
@@ -1462,14 +1472,24 @@ END $$;
 CREATE FUNCTION public.word_groups(words text[]) RETURNS TABLE(part text[])
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
--- Parts of a memory's words, one of which every title has whole that says nearly the same: a title that lacks one word
--- in four still has one of two halves. Numbers are the same in both, so they are in every part: of ten thousand tickets
--- "Review ticket 4711" finds one.
-    SELECT words[1:1] WHERE words <> '{}'
-     UNION ALL
-    SELECT array_agg(w.word) || ARRAY(SELECT f.word FROM unnest(words[2:]) AS f (word) WHERE f.word ~ '[0-9]')
-      FROM unnest(words[2:]) WITH ORDINALITY AS w (word, place)
-     WHERE cardinality(words) > 4 GROUP BY w.place % (1 + (cardinality(words) - 1) / 4)
+-- Parts of a memory's words, one of which every title has whole that says nearly the same in other words. One word in
+-- four may be lacking: of four to seven words all but one are there; more are dealt into groups, two more than words may
+-- be lacking, so that two groups are there. Numbers are the same in both, so they are in every part: of ten thousand
+-- tickets "Review ticket 4711" finds one.
+    WITH told AS (
+        SELECT w.word, w.place, CASE WHEN n.many < 8 THEN n.many ELSE n.many / 4 + 2 END AS groups, n.many < 8 AS few,
+               w.word ~ '[0-9]' AS is_number
+          FROM (SELECT cardinality(words) - 1 AS many) AS n,
+               unnest(words[2:]) WITH ORDINALITY AS w (word, place)
+         WHERE n.many >= 4
+    ), parts AS (
+        SELECT DISTINCT one.place % one.groups AS one, other.place % other.groups AS other, one.few
+          FROM told one JOIN told other ON one.place % one.groups < other.place % other.groups OR one.few
+         WHERE NOT one.few OR one.place = other.place
+    )
+    SELECT array_agg(t.word)
+      FROM parts p JOIN told t ON t.is_number OR (t.place % t.groups IN (p.one, p.other)) <> p.few
+     GROUP BY p.one, p.other
 $$;
 
 CREATE TABLE public.sessions (

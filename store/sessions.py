@@ -86,8 +86,10 @@ def add_turns(
     if not turns:
         return []
     place = one_row(conn, SQL["first_free_seq"], {"session_id": session_id, "received_at": received_at})
-    seq = place["seq"] if place else 1
-    run(conn, SQL["make_room"], {"session_id": session_id, "seq": seq, "places": len(turns)})
+    assert place is not None, "an aggregate has one row"
+    seq = place["seq"]
+    if place["taken"]:
+        run(conn, SQL["make_room"], {"session_id": session_id, "seq": seq, "places": len(turns)})
     parameters = {
         "session_id": session_id,
         "seq": seq,

@@ -57,10 +57,12 @@ UPDATE sessions SET status = 'completed', live = false
  WHERE live AND status = 'active' AND last_activity < clock_timestamp() - make_interval(secs => %(seconds)s)
 
 -- name: first_free_seq
--- Where the turns of a delivery received at this instant belong: after those of all earlier deliveries.
-SELECT COALESCE(max(t.seq), 0) + 1 AS seq
+-- Where the turns of a delivery received at this instant belong: after those of all earlier deliveries. `taken` when a
+-- turn stands there or behind.
+SELECT COALESCE(max(t.seq) FILTER (WHERE d.received_at IS NULL OR d.received_at <= %(received_at)s), 0) + 1 AS seq,
+       COALESCE(max(t.seq) FILTER (WHERE d.received_at > %(received_at)s), 0) > 0 AS taken
   FROM turns t LEFT JOIN deliveries d ON d.id = t.delivery
- WHERE t.session_id = %(session_id)s AND (d.received_at IS NULL OR d.received_at <= %(received_at)s)
+ WHERE t.session_id = %(session_id)s
 
 -- name: make_room
 UPDATE turns SET seq = seq + %(places)s WHERE session_id = %(session_id)s AND seq >= %(seq)s

@@ -47,7 +47,6 @@ def create(
             "own": draft.id is None and memory is not None,
         }
         rows.append(row)
-    run(conn, SQL["know_agents"], {"names": sorted({draft.agent_name for draft in drafts})})
     run(conn, SQL["create"], {"session_id": session_id, "delivery": delivery, "tasks": Jsonb(rows)})
     return [str(row["id"]) for row in rows]
 

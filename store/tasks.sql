@@ -1,12 +1,7 @@
--- name: know_agents
--- A task may name an agent that nobody has registered yet; it waits for it.
-INSERT INTO agents (name, type, status)
-SELECT name, 'unknown', 'offline' FROM unnest(%(names)s::text[]) AS name ON CONFLICT DO NOTHING
-
 -- name: create
 -- A task that is known already by its id is left as it is. One that comes of a memory (`own`) is not made where the
 -- memory is rejected, or where a task for the same was still to be done when this was said; if that one only waits to be
--- approved, and this was said outright, it is.
+-- approved, and this was said outright, it is. A task may name an agent that nobody has registered yet; it waits for it.
 WITH drafts AS (
     SELECT d.*, m.merged_into, m.said_at, m.speaker, d.own AND m.review = 'rejected' AS is_rejected
       FROM ROWS FROM (jsonb_to_recordset(%(tasks)s) AS (
@@ -18,10 +13,10 @@ WITH drafts AS (
 ), others AS (
     SELECT d.position, o.id, o.status, d.status = 'pending' AND o.status = 'proposed' AS is_wanted, d.speaker
       FROM drafts d CROSS JOIN LATERAL (
-           SELECT t.id, t.status FROM tasks t
-            WHERE t.id <> d.id AND (t.memory = d.memory
-                  OR (d.merged_into IS NOT NULL AND t.memory IN (SELECT sayings_of(d.merged_into))
-                      AND (t.completed IS NULL OR t.completed > d.said_at)))
+           SELECT t.id, t.status
+             FROM (SELECT d.memory UNION SELECT sayings_of(d.merged_into) WHERE d.merged_into IS NOT NULL) AS s
+             JOIN tasks t ON t.memory = s.memory
+            WHERE t.id <> d.id AND (t.memory = d.memory OR t.completed IS NULL OR t.completed > d.said_at)
             ORDER BY t.completed IS NOT NULL, t.created, t.id LIMIT 1) AS o
      WHERE d.own
 ), approved AS (
@@ -30,6 +25,11 @@ WITH drafts AS (
       FROM (SELECT DISTINCT ON (id) id, speaker FROM others WHERE is_wanted ORDER BY id, position) AS o
      WHERE t.id = o.id AND t.id IN (SELECT l.id FROM tasks l WHERE l.id = o.id AND l.status = 'proposed'
                                        FOR NO KEY UPDATE SKIP LOCKED)
+), named AS (
+    INSERT INTO agents (name, type, status)
+    SELECT DISTINCT d.agent_name, 'unknown', 'offline' FROM drafts d
+     WHERE NOT EXISTS (SELECT FROM agents a WHERE a.name = d.agent_name)
+    ON CONFLICT DO NOTHING
 )
 INSERT INTO tasks (id, session_id, agent_name, task_type, title, status, priority, input_data, memory, decision, delivery)
 SELECT d.id, %(session_id)s, d.agent_name, d.task_type, d.title, d.status, d.priority, d.input_data, d.memory, d.decision,
