@@ -161,14 +161,30 @@ def api_key(stack: Stack) -> dict[str, str]:
     return {"authorization": f"Bearer {stack.secrets.api_key}", "content-type": "application/json"}
 
 
+# What the talks are about: 20 times 20 things, so that one is talked of again now and then.
+_KINDS = (
+    "trip", "carbon", "invoice", "holiday", "garden", "sensor", "recipe", "ticket", "budget", "school", "photo",
+    "music", "parcel", "water", "battery", "solar", "weather", "library", "train", "survey",
+)  # fmt: skip
+_PARTS = (
+    "planner", "interface", "archive", "calendar", "scanner", "index", "importer", "report", "editor", "router",
+    "mirror", "counter", "ledger", "gallery", "tracker", "printer", "adapter", "dashboard", "monitor", "export",
+)  # fmt: skip
+
+
 def transcript(number: int, turns: int = TURNS) -> bytes:
-    """A talk of so many turns, some of which say something worth keeping; about 110 bytes a turn."""
+    """A talk of so many turns, three in five of which say something worth keeping; about 110 bytes a turn."""
     said = (
-        "So where were we with the trip planner and the numbers for trains?",
-        "I've decided we use the carbon interface for flights, because the docs fit on one page.",
+        "So where were we with the {thing} and the numbers for trains?",
+        "I've decided we use the {thing} for flights, because the docs fit on one page.",
         "Okay, that sounds good to me, and the cars come later.",
-        "Add an action item: look up what the free plan allows in a month.",
-        "What if we showed a little bar that gets longer with every flight?",
+        "Add an action item: look up what the {thing} allows in a month.",
+        "What if we showed a little bar that gets longer with every {thing}?",
     )
-    spoken = [{"speaker": f"Speaker {n % 2}", "text": f"{said[n % len(said)]} ({number}-{n})"} for n in range(turns)]
+    spoken = []
+    for n in range(turns):
+        about = 7 * number + n // len(said)
+        thing = f"{_KINDS[about % len(_KINDS)]} {_PARTS[about // len(_KINDS) % len(_PARTS)]}"
+        text = said[n % len(said)].format(thing=thing)
+        spoken.append({"speaker": f"Speaker {n % 2}", "text": f"{text} ({number}-{n})"})
     return orjson.dumps({"session": f"bench-{uuid.uuid4().hex}", "turns": spoken})
