@@ -126,7 +126,7 @@ def keep_replacements(conn: Connection, drafts: Sequence[MemoryDraft], memory_id
     replace_earlier(
         conn,
         {
-            memory: Statement.of(draft.type, draft.title, draft.quote, draft.content)
+            memory: Statement.of(draft.type, draft.title, draft.quote, draft.content, draft.extractor)
             for draft, memory in zip(drafts, memory_ids, strict=True)
         },
     )
@@ -151,7 +151,7 @@ def replacements(conn: Connection, statements: Mapping[int, Statement]) -> dict[
 
 
 def statement_of(row: Row) -> Statement:
-    return Statement.of(row["type"], row["title"], row.get("quote"), row["content"])
+    return Statement.of(row["type"], row["title"], row.get("quote"), row["content"], row.get("extractor", "rules"))
 
 
 def look_again(conn: Connection) -> int:

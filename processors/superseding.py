@@ -45,15 +45,20 @@ class Statement:
     title: str
     quote: str = ""
     instead_of: str = ""
+    extractor: str = "rules"
 
     @classmethod
-    def of(cls, type: str, title: str, quote: str | None, content: Mapping[str, Any]) -> "Statement":
+    def of(
+        cls, type: str, title: str, quote: str | None, content: Mapping[str, Any], extractor: str = "rules"
+    ) -> "Statement":
         other = content.get("instead_of")
-        return cls(type, title, quote or "", other if isinstance(other, str) else "")
+        return cls(type, title, quote or "", other if isinstance(other, str) else "", extractor)
 
 
 def may_replace(new: Statement) -> bool:
-    """Whether it says that it takes the place of something."""
+    """Whether it says that it takes the place of something. A language model's words for it are nobody's decision."""
+    if new.extractor == "llm":
+        return False
     return new.type == "decision" and bool(new.instead_of or revokes(new) or _CHANGE.search(new.quote))
 
 

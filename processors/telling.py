@@ -22,7 +22,7 @@ from processors.chunking import chunk
 from processors.extracting.dates import with_dates
 from processors.extracting.owners import with_owners
 from processors.extracting.tags import with_tags
-from processors.extracting.whole import extract_whole, wanted_answers
+from processors.extracting.whole import completed, extract_whole, wanted_answers
 from processors.joining import join
 from processors.matching import known_again, told_once
 from processors.queueing import JobTimeout
@@ -60,7 +60,8 @@ def understand(conn: Connection, settings: Settings, reading: Reading, received_
         turns = (*turns, Turn(speaker="", role="summary", text=reading.summary))
     answers = extraction.answers(conn, [piece.digest for piece in wanted_answers(turns, settings)])
     found, gaps = extract_whole(turns, settings, answers)
-    found = with_owners(with_dates(found, turns, received_at, ZoneInfo(settings.timezone)), turns)
+    zone = ZoneInfo(settings.timezone)
+    found, unfinished = completed(found, lambda some: with_owners(with_dates(some, turns, received_at, zone), turns))
     drafts = told_once(reading.memories, with_tags(found, turns))
     planned = {task.memory for task in reading.tasks}
     tasks = [
@@ -74,7 +75,7 @@ def understand(conn: Connection, settings: Settings, reading: Reading, received_
         chunks=chunk(turns, max_words=settings.chunk_words, format=reading.format),
         memories=drafts,
         tasks=[*reading.tasks, *tasks],
-        gaps=gaps,
+        gaps=[*gaps, *unfinished],
     )
 
 

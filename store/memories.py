@@ -129,8 +129,8 @@ def look_at_later(conn: Connection, ids: Iterable[int]) -> None:
 
 
 def to_look_at(conn: Connection, limit: int) -> list[Row]:
-    """Memories that were left to the sweep: id, session_id, type, title, speaker, quote, content, said_at, apart_from,
-    and whether each `stands`."""
+    """Memories that were left to the sweep: id, session_id, type, title, speaker, quote, content, extractor, said_at,
+    apart_from, and whether each `stands`."""
     return all_rows(conn, SQL["to_look_at"], {"limit": limit})
 
 

@@ -74,7 +74,7 @@ SELECT id FROM memories WHERE id = ANY (%(ids)s) AND merged_into IS NULL ORDER B
 INSERT INTO memories_to_look_at (memory) SELECT id FROM memories WHERE id = ANY (%(ids)s) ON CONFLICT DO NOTHING
 
 -- name: to_look_at
-SELECT l.memory AS id, m.session_id, m.type, m.title, m.speaker, m.quote, m.content, m.said_at, m.apart_from,
+SELECT l.memory AS id, m.session_id, m.type, m.title, m.speaker, m.quote, m.content, m.extractor, m.said_at, m.apart_from,
        m.merged_into IS NULL AND m.superseded_by IS NULL AS stands
   FROM memories_to_look_at l JOIN memories m ON m.id = l.memory
  ORDER BY l.since LIMIT %(limit)s

@@ -3,8 +3,9 @@
 What could not be read is a gap: recorded, and tried again alone.
 """
 
+import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,3 +63,26 @@ def without_faults(turns: Sequence[Turn], names: Sequence[str]) -> tuple[list[Me
             continue
         found += [replace(draft, turn=piece.first + (draft.turn or 0)) for draft in drafts]
     return found, gaps
+
+
+def completed(
+    drafts: Sequence[MemoryDraft], complete: Callable[[Sequence[MemoryDraft]], list[MemoryDraft]]
+) -> tuple[list[MemoryDraft], list[Gap]]:
+    """The drafts as `complete` gives them back; where that breaks, those that broke it as they are, with a gap each."""
+    try:
+        return complete(drafts), []
+    except JobTimeout:
+        raise
+    except Exception as error:  # noqa: BLE001 - a fault in a field must not cost the memory
+        log.warning("fields broke and are told one by one: %s", type(error).__name__)
+    kept, gaps = list[MemoryDraft](), list[Gap]()
+    for draft in drafts:
+        try:
+            kept += complete([draft])
+        except JobTimeout:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is recorded as a gap
+            digest = hashlib.sha256(f"fields {draft.turn} {draft.char_start} {draft.quote}".encode()).hexdigest()
+            gaps.append(Gap("rules", digest, error_code=f"extraction_error:{type(error).__name__}"))
+            kept.append(draft)
+    return kept, gaps

@@ -1,13 +1,14 @@
 """A part of a talk in which extraction breaks is recorded and tried again alone; the rest stands."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from domain.memory import MemoryDraft
 from domain.session import Turn
-from processors.extracting import hearing
+from processors.extracting import dates, hearing
 from processors.extracting.pieces import PIECE_WORDS, pieces
 from processors.jobs import Workshop, sweep
 from store.database import Connection
@@ -84,6 +85,30 @@ def test_a_part_that_always_breaks_is_given_up_and_stays_listed(
         again(shop, conn)
     assert gap(conn)["attempts"] == shop.settings.max_attempts
     assert titles(conn) == ["Order samples", "Call the factory"]
+
+
+def test_a_date_that_breaks_its_reader_costs_no_memory(
+    shop: Workshop, conn: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = dates.due_date
+
+    def due_date(phrase: str, said_at: datetime) -> Any:
+        if "Friday" in phrase:
+            raise IndexError(f"a bug that quotes {phrase}")
+        return whole(phrase, said_at)
+
+    monkeypatch.setattr(dates, "due_date", due_date)
+    said = "Add a task: order samples by Friday. Add a task: call the factory by tomorrow."
+    accept(shop.settings, delivery(talk("walk", said)))
+    work(shop)
+    assert states(conn) == {"processed": 1}
+    rows = conn.execute("SELECT content ? 'due_at' AS dated FROM memories ORDER BY char_start").fetchall()
+    assert [row["dated"] for row in rows] == [False, True]
+    assert gap(conn) == {"extractor": "rules", "error_code": "extraction_error:IndexError", "attempts": 1}
+    assert "Friday" not in caplog.text
+    monkeypatch.setattr(dates, "due_date", whole)
+    again(shop, conn)
+    assert gap(conn) is None
 
 
 def test_the_same_bug_takes_no_other_delivery_of_the_batch_with_it(

@@ -96,6 +96,19 @@ def test_nothing_it_finds_was_said_outright_or_is_certain() -> None:
     assert (draft.explicit, draft.confidence, draft.extractor) == (False, 0.85, "llm")
 
 
+def test_it_replaces_no_decision_of_a_person(asking: Workshop, server: Api, conn: Connection) -> None:
+    server.routes[ROUTE] = answering(completion(listing()), content_type="application/json")
+    tell(asking, "I've decided we use metal for the buttons.", session="monday")
+    later(asking, conn)
+    claim = rubber(title="No longer use metal for the buttons")
+    server.routes[ROUTE] = answering(completion(listing(claim)), content_type="application/json")
+    tell(asking, SAID, session="tuesday")
+    later(asking, conn)
+    sweep(asking)
+    told = conn.execute("SELECT extractor, superseded_by FROM memories ORDER BY id").fetchall()
+    assert [(row["extractor"], row["superseded_by"]) for row in told] == [("rules", None), ("llm", None)]
+
+
 NO_CHOICE = b'{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[]}'
 JSON = {"content_type": "application/json"}
 
