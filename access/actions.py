@@ -6,6 +6,7 @@ Actions check what they are asked, call the store, and answer rows ready to be w
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from domain.errors import InvalidRequest, NotFound
@@ -383,17 +384,38 @@ def replay_deliveries(
 
 
 def search(
-    conn: Connection,
-    query: str,
-    *,
-    kinds: Sequence[str] = text_search.DEFAULT_KINDS,
-    session_id: str | None = None,
-    type: str | None = None,
-    speaker: str | None = None,
-    since: datetime | None = None,
-    limit: int = 10,
+    conn: Connection, query: str, *, cursor: int = 0, limit: int = 10, unfinished: bool = False, **filters: Any
 ) -> dict[str, Any]:
-    rows = text_search.search(
-        conn, query, kinds=kinds, session_id=session_id, type=type, speaker=speaker, since=since, limit=limit
-    )
-    return {"items": rows, "next": None}
+    """A page of hits, best first, each with a `link` to its place; `next` is what `cursor` takes to go on.
+
+    `filters` are those of store.search.Filters.
+    """
+    rows = text_search.search(conn, query, unfinished=unfinished, limit=limit, skip=cursor, **filters)
+    more = len(rows) == limit and cursor + 2 * limit <= text_search.MOST_RESULTS
+    return {"items": [row | {"link": link_to(row)} for row in rows], "next": str(cursor + limit) if more else None}
+
+
+def search_facets(conn: Connection, query: str, **filters: Any) -> dict[str, Any]:
+    """How the best hits spread over kinds, types, sessions, speakers and months."""
+    return {"items": text_search.facets(conn, query, **filters), "next": None}
+
+
+def link_to(hit: Row) -> str:
+    """The address of what was found: of a turn its place in the session."""
+    session = f"/api/sessions/{quote(hit['session_id'] or '', safe='')}"
+    if hit["kind"] == "turns":
+        return f"{session}/turns?after={hit['turn_seq'] - 1}&limit=1"
+    return f"{session}/chunks" if hit["kind"] == "chunks" else f"/api/{hit['kind']}/{quote(hit['id'], safe='')}"
+
+
+def related_to_memory(conn: Connection, memory: int, *, limit: int = 10) -> dict[str, Any]:
+    """What else was said about what a memory says, in other sessions, too."""
+    row = found(memories.get(conn, memory), "memory")
+    hits = text_search.related(conn, f"{row['title']} {row['quote'] or ''}", memory=memory, limit=checked_limit(limit))
+    return {"items": [hit | {"link": link_to(hit)} for hit in hits], "next": None}
+
+
+def related_to_task(conn: Connection, task_id: str, *, limit: int = 10) -> dict[str, Any]:
+    row = found(tasks.get(conn, task_id), "task")
+    hits = text_search.related(conn, row["title"], task=task_id, limit=checked_limit(limit))
+    return {"items": [hit | {"link": link_to(hit)} for hit in hits], "next": None}

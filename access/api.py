@@ -4,7 +4,7 @@ Handlers are plain functions and run in the thread pool; a request holds a datab
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from access import actions
+from access.context import context
 from domain.body import read_bounded
 from domain.errors import Forbidden, InvalidRequest, NotFound
 from domain.settings import Settings
@@ -179,10 +180,12 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
         route("/sessions/{id:path}", lambda conn, r, _: actions.get_session(conn, r.path_params["id"])),
         route("/memories", list_memories),
         route("/memories/{id}", get_memory),
+        route("/memories/{id}/related", related_to_memory),
         route("/memories/{id}", edit_memory, "PATCH"),
         route("/memories/{id}/{verb}", review_memory, "POST"),
         route("/tasks", list_tasks),
         route("/tasks/claim", claim_task, "POST"),
+        route("/tasks/{id:path}/related", related_to_task),
         route("/tasks/{id:path}", lambda conn, r, _: actions.get_task(conn, r.path_params["id"])),
         route("/tasks/{id:path}/{move}", move_task, "POST"),
         route("/artifacts", list_artifacts),
@@ -206,6 +209,8 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
         route("/deliveries/{id}/replay", lambda conn, r, _: actions.replay_delivery(conn, r.path_params["id"]), "POST"),
         route("/deliveries/replay", replay_deliveries, "POST"),
         route("/search", search),
+        route("/search/facets", search_facets),
+        route("/context", get_context),
     ]
 
 
@@ -299,6 +304,14 @@ def list_memories(conn: Connection, request: Request, body: bytes) -> Any:
     )
 
 
+def related_to_memory(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.related_to_memory(conn, memory_of(request), limit=limit_of(request, 10))
+
+
+def related_to_task(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.related_to_task(conn, request.path_params["id"], limit=limit_of(request, 10))
+
+
 def get_memory(conn: Connection, request: Request, body: bytes) -> Any:
     return actions.get_memory(conn, memory_of(request))
 
@@ -385,18 +398,33 @@ def get_delivery_body(conn: Connection, request: Request, body: bytes) -> Respon
     return Response(row["body"], media_type=row["content_type"], headers=headers)
 
 
+def filters_of(request: Request) -> dict[str, Any]:
+    filters: dict[str, Any] = {"kinds": request.query_params.getlist("in") or DEFAULT_KINDS}
+    filters |= {field: query(request, name, str) for name, field in FILTERS.items()}
+    for name in ("since", "until", "as_of"):
+        at = query(request, name, datetime)
+        filters[name] = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    return filters
+
+
+FILTERS = {"session": "session_id", "type": "type", "speaker": "speaker"}
+
+
 def search(conn: Connection, request: Request, body: bytes) -> Any:
-    kinds: Sequence[str] = request.query_params.getlist("in") or DEFAULT_KINDS
-    since = query(request, "since", datetime)
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
     return actions.search(
         conn,
         query(request, "q", str, ""),
-        kinds=kinds,
-        session_id=query(request, "session", str),
-        type=query(request, "type", str),
-        speaker=query(request, "speaker", str),
-        since=since,
+        cursor=query(request, "cursor", Integer, 0),
         limit=limit_of(request, 10),
+        unfinished=query(request, "unfinished", bool, False),
+        **filters_of(request),
     )
+
+
+def search_facets(conn: Connection, request: Request, body: bytes) -> Any:
+    return actions.search_facets(conn, query(request, "q", str, ""), **filters_of(request))
+
+
+def get_context(conn: Connection, request: Request, body: bytes) -> Any:
+    tokens = query(request, "tokens", Integer, 1500)
+    return context(conn, query(request, "q", str, ""), tokens=tokens, session_id=query(request, "session", str))

@@ -17,7 +17,7 @@ class Turn:
 
     `start_seconds` and `end_seconds` count from the start of the conversation; `start_time` and `end_time` are
     instants. A sender that gives none of them leaves them empty; nothing is guessed.
-    A summary is kept as a turn of role `summary`.
+    A summary is kept as a turn of role `summary`. `caption` describes a picture that came with the turn.
     """
 
     speaker: str
@@ -27,6 +27,7 @@ class Turn:
     end_seconds: float | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
+    caption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

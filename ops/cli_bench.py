@@ -11,14 +11,18 @@ from ops.cli import AsJson, app
 from ops.output import show_items
 
 Measure = Callable[[Settings], list[dict[str, Any]]]
-What = Literal["ingest", "pipeline", "claim", "all"]
+What = Literal["ingest", "pipeline", "claim", "search", "all"]
 
 
 @app.command()
 def bench(
     what: Annotated[What, typer.Argument(help="What to measure.")] = "all",
     deep: Annotated[
-        bool, typer.Option("--deep", help="Claims also from a queue of a million tasks; filling it takes minutes.")
+        bool,
+        typer.Option(
+            "--deep",
+            help="Claims also from a queue of a million tasks, search also in a million chunks; filling takes minutes.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -27,12 +31,14 @@ def bench(
     from ops.bench_claim import claim
     from ops.bench_drain import drain
     from ops.bench_ingest import ingest
+    from ops.bench_search import bench_search
 
     settings = Settings.from_env()
     measures: Mapping[str, Sequence[Measure]] = {
         "ingest": [ingest],
         "pipeline": [pipeline, drain],
         "claim": [partial(claim, deep=deep)],
+        "search": [partial(bench_search, deep=deep)],
     }
     chosen = [measure for name, several in measures.items() if what in (name, "all") for measure in several]
     rows = [row for measure in chosen for row in measure(settings)]

@@ -32,7 +32,7 @@ Person = Annotated[str, typer.Option("--as", help="Who does it.")]
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="A question or some words.")],
+    query: Annotated[str, typer.Argument(help='A question or some words; "in quotes" and -without are kept to.')],
     kinds: Annotated[
         list[str] | None, typer.Option("--in", help="turns, chunks, memories, tasks or artifacts; may be repeated.")
     ] = None,
@@ -40,24 +40,53 @@ def search(
     type: Annotated[str | None, typer.Option("--type", help="Only memories or tasks of this type.")] = None,
     speaker: Annotated[str | None, typer.Option("--speaker", help="Only what this speaker said.")] = None,
     since: Annotated[datetime | None, typer.Option("--since", help="Only from this time on, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option("--until", help="Only before this time, UTC.")] = None,
+    as_of: Annotated[datetime | None, typer.Option("--as-of", help="Memories that were in force then, UTC.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each word gives to the score.")] = False,
+    facets: Annotated[bool, typer.Option("--facets", help="Count the best hits instead of listing them.")] = False,
     limit: Limit = 10,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
     """Find what was said, decided, planned or made."""
-    parameters: dict[str, Any] = {"q": query, "in": kinds or None, "session": session, "type": type}
-    parameters |= {"speaker": speaker, "since": since.isoformat() if since else None, "limit": limit}
+    parameters: dict[str, Any] = {"q": query, "in": kinds or None, "session": session, "type": type, "speaker": speaker}
+    parameters |= {"since": instant(since), "until": instant(until), "as_of": instant(as_of)}
     with service(data) as client:
-        hits = client.get("/search", **parameters)["items"]
+        if facets:
+            counted = client.get("/search/facets", **parameters)["items"]
+            show_items(counted, ["facet", "value", "label", "hits"], as_json=as_json, empty="Nothing to count.")
+            return
+        hits = client.get("/search", **parameters, limit=limit)["items"]
     if as_json:
         say_json(hits)
     elif not hits:
         say("Nothing shares a word with that. Try fewer or other words.")
     else:
-        show_hits(hits)
+        show_hits(hits, explain=explain)
 
 
-def show_hits(hits: list[dict[str, Any]]) -> None:
+def instant(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+@app.command()
+def context(
+    question: Annotated[str, typer.Argument(help="What a language model is to be asked.")],
+    tokens: Annotated[int, typer.Option("--tokens", help="How many it may take, about.")] = 1500,
+    session: Session = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """What was decided and said about a question, to hand to a language model with it."""
+    with service(data) as client:
+        answer = client.get("/context", q=question, tokens=tokens, session=session)
+    if as_json:
+        say_json(answer)
+    else:
+        say(clean(answer["text"]) if answer["text"] else "Nothing was said about that.")
+
+
+def show_hits(hits: list[dict[str, Any]], *, explain: bool = False) -> None:
     for number, hit in enumerate(hits, 1):
         console.print(f"{number:>2}. ", highlighted(hit["snippet"], hit["highlights"]), sep="")
         place = f"turn {hit['turn_seq']}" if hit["turn_seq"] else hit["id"]
@@ -67,6 +96,10 @@ def show_hits(hits: list[dict[str, Any]]) -> None:
             hit["session_title"] or hit["session_id"],
         ]
         console.print("    " + clean(" · ".join(str(p) for p in [*parts, place] if p)), style="dim", markup=False)
+        if explain:
+            words = sorted((hit["explained"] or {}).items(), key=lambda word: -word[1])
+            told = ", ".join(f"{word} {share:.2f}" for word, share in words) or "none of its own words"
+            console.print("    " + clean(f"score {hit['score']:.3f}: {told}"), style="dim", markup=False)
 
 
 @sessions.command("list")
@@ -142,6 +175,23 @@ def review(id: int, verb: str, said: str, data: Path | None, as_json: bool, **bo
         say_json(memory)
     else:
         say(f"Memory {memory['id']} is {said or memory['review']}: {memory['title']}")
+
+
+@memories.command("related")
+def related_memories(id: int, limit: Limit = 10, as_json: AsJson = False, data: Data = None) -> None:
+    """What else was said about the same, in other sessions, too."""
+    show_related(f"/memories/{id}/related", limit, as_json, data)
+
+
+def show_related(path: str, limit: int, as_json: bool, data: Path | None) -> None:
+    with service(data) as client:
+        hits = client.get(path, limit=limit)["items"]
+    if as_json:
+        say_json(hits)
+    elif hits:
+        show_hits(hits)
+    else:
+        say("Nothing else was said about it.")
 
 
 @memories.command("accept")
@@ -240,6 +290,12 @@ def show_task(id: str, as_json: AsJson = False, data: Data = None) -> None:
     """A task with the words it came from."""
     with service(data) as client:
         show_record(client.get(f"/tasks/{segment(id)}"), as_json=as_json)
+
+
+@tasks.command("related")
+def related_tasks(id: str, limit: Limit = 10, as_json: AsJson = False, data: Data = None) -> None:
+    """What else was said about it, in other sessions, too."""
+    show_related(f"/tasks/{id}/related", limit, as_json, data)
 
 
 @tasks.command("claim")

@@ -45,8 +45,12 @@ def count_words(text: str) -> int:
 
 
 def line_of(turn: Turn, text: str | None = None) -> str:
-    text = turn.text.strip() if text is None else text
+    text = with_caption(turn) if text is None else text
     return f"{turn.speaker}: {text}" if turn.speaker else text
+
+
+def with_caption(turn: Turn) -> str:
+    return f"{turn.text.strip()} [{turn.caption}]" if turn.caption else turn.text.strip()
 
 
 def whole(turns: Sequence[Turn], positions: Sequence[int], format: ChunkFormat) -> Chunk:

@@ -37,7 +37,7 @@ from processors.readers import ANNOUNCING, Outcome
 from processors.redacting import redact_body
 from processors.remembering import look_again
 from processors.telling import Understanding, attempt_to_read, take_back, tell, where_it_broke
-from store import agents, deliveries, extraction, sessions, tasks
+from store import agents, deliveries, extraction, search, sessions, tasks
 from store.database import Connection, Pool, borrowed
 from store.deliveries import Finished
 
@@ -320,6 +320,7 @@ def sweep(shop: Workshop) -> None:
         if expired := tasks.expire_claims(conn):
             log.warning("%d leases lapsed", expired)
         agents.refresh(conn)
+        search.fold(conn)
         if looked_at := look_again(conn):
             log.info("%d memories looked at again", looked_at)
         if closed := sessions.complete_idle(conn, shop.settings.live_idle_seconds):

@@ -1,12 +1,13 @@
 """What a benchmark of claims needs in a database of its own: something to claim, and pgbench scripts to repeat."""
 
+from collections.abc import Sequence
 from typing import LiteralString
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from store.database import Connection, our_errors, run
+from store.database import Connection, Row, all_rows, one_row, our_errors, run
 from store.statements import statements
 
 SQL = statements("bench")
@@ -59,3 +60,30 @@ def with_database(conninfo: str, name: str) -> str:
 def create_database(conn: Connection, name: str) -> None:
     with our_errors():
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def fill_talks(conn: Connection, texts: Sequence[str], a_session: int, a_chunk: int) -> None:
+    """Turns of two speakers in sessions `talk-0`, `talk-1` …, and their chunks."""
+    run(conn, SQL["fill_talks"], {"texts": list(texts), "a_session": a_session, "prefix": "talk"})
+    run(conn, SQL["chunk_talks"], {"a_chunk": a_chunk})
+    settle(conn, "turns, conversation_chunks")
+
+
+def fill_chunks(conn: Connection, texts: Sequence[str], prefix: str, a_session: int, *, indexed: bool = True) -> None:
+    """Chunks without turns in sessions `prefix-0` …; or in a table of the same columns that has no indexes."""
+    run(conn, SQL["add_sessions"], {"prefix": prefix, "many": -(-len(texts) // a_session)})
+    if not indexed:
+        run(conn, SQL["bare_chunks"])
+    name = "fill_chunks" if indexed else "fill_bare_chunks"
+    run(conn, SQL[name], {"texts": list(texts), "a_session": a_session, "prefix": prefix})
+
+
+def usual_search(conn: Connection, table: LiteralString, query: str) -> list[Row]:
+    return all_rows(conn, SQL[f"usual_{table}"], {"query": query})
+
+
+def search_bytes(conn: Connection) -> Row:
+    """Bytes of the texts that can be searched, and of all that is kept for it: lexemes, indexes, counts."""
+    row = one_row(conn, SQL["search_bytes"])
+    assert row is not None, "a sum has one row"
+    return row

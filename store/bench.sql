@@ -34,3 +34,59 @@ SET statement_timeout = 0
 
 -- name: checkpoint
 CHECKPOINT
+
+-- name: add_sessions
+INSERT INTO sessions (id) SELECT format('%%s-%%s', %(prefix)s::text, n) FROM generate_series(0, %(many)s - 1) AS n
+ON CONFLICT DO NOTHING
+
+-- name: fill_talks
+WITH said AS (
+    SELECT text, (number - 1) / %(a_session)s AS session, (number - 1) %% %(a_session)s AS place
+      FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, number)
+), begun AS (
+    INSERT INTO sessions (id) SELECT DISTINCT format('%%s-%%s', %(prefix)s::text, session) FROM said
+)
+INSERT INTO turns (session_id, seq, speaker, text, language)
+SELECT format('%%s-%%s', %(prefix)s::text, session), place + 1, CASE place %% 2 WHEN 0 THEN 'Ada' ELSE 'Bo' END, text, 'english'
+  FROM said ORDER BY session, place
+
+-- name: chunk_talks
+INSERT INTO conversation_chunks (session_id, chunk_id, content, first_turn, last_turn, language)
+SELECT session_id, to_char(1 + (seq - 1) / %(a_chunk)s, 'FM0000'), string_agg(speaker || ': ' || text, E'\n' ORDER BY seq),
+       min(id), max(id), 'english'
+  FROM turns GROUP BY session_id, (seq - 1) / %(a_chunk)s ORDER BY min(id)
+
+-- name: fill_chunks
+INSERT INTO conversation_chunks (session_id, chunk_id, content, language)
+SELECT format('%%s-%%s', %(prefix)s::text, (number - 1) / %(a_session)s), to_char(1 + (number - 1) %% %(a_session)s, 'FM0000'),
+       text, 'english'
+  FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, number)
+
+-- name: bare_chunks
+CREATE TABLE IF NOT EXISTS bare_chunks (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session_id text NOT NULL REFERENCES sessions, chunk_id text NOT NULL,
+    content text NOT NULL, language text NOT NULL, created timestamptz NOT NULL DEFAULT now(), UNIQUE (session_id, chunk_id)
+)
+
+-- name: fill_bare_chunks
+INSERT INTO bare_chunks (session_id, chunk_id, content, language)
+SELECT format('%%s-%%s', %(prefix)s::text, (number - 1) / %(a_session)s), to_char(1 + (number - 1) %% %(a_session)s, 'FM0000'),
+       text, 'english'
+  FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, number)
+
+-- name: usual_turns
+SELECT t.id, t.text, ts_rank(t.lexemes, q.words) AS rank
+  FROM turns t, (SELECT replace(plainto_tsquery('english', %(query)s)::text, ' & ', ' | ')::tsquery AS words) AS q
+ WHERE t.lexemes @@ q.words ORDER BY rank DESC LIMIT 10
+
+-- name: usual_conversation_chunks
+SELECT t.id, t.content, ts_rank(t.lexemes, q.words) AS rank
+  FROM conversation_chunks t, (SELECT replace(plainto_tsquery('english', %(query)s)::text, ' & ', ' | ')::tsquery AS words) AS q
+ WHERE t.lexemes @@ q.words ORDER BY rank DESC LIMIT 10
+
+-- name: search_bytes
+SELECT (SELECT sum(octet_length(text)) FROM turns) + (SELECT sum(octet_length(content)) FROM conversation_chunks) AS text,
+       (SELECT sum(pg_column_size(lexemes)) FROM turns) + (SELECT sum(pg_column_size(lexemes)) FROM conversation_chunks)
+       + pg_relation_size('turns_lexemes') + pg_relation_size('conversation_chunks_lexemes')
+       + pg_relation_size('conversation_chunks_words') + pg_total_relation_size('search_words')
+       + pg_total_relation_size('search_changes') AS kept

@@ -2,10 +2,11 @@
 -- Chunk ids count up within the session: 0001, 0002 … 9999, 10000 … What is chunked again gets its numbers back
 -- (`freed`), and counts on from the last when it needs more.
 INSERT INTO conversation_chunks (session_id, chunk_id, content, format, start_time, end_time, participants,
-                                 extracted_items, first_turn, last_turn, delivery)
+                                 extracted_items, first_turn, last_turn, delivery, language)
 SELECT %(session_id)s,
        COALESCE((%(freed)s::text[])[c.position], to_char(last.n + c.position - freed.n, 'FM9999999990000')), c.content, c.format, c.start_time, c.end_time,
-       c.participants, c.extracted_items, c.first_turn, c.last_turn, %(delivery)s
+       c.participants, c.extracted_items, c.first_turn, c.last_turn, %(delivery)s,
+       (SELECT language FROM sessions WHERE id = %(session_id)s)
   FROM (SELECT cardinality(%(freed)s::text[]) AS n) AS freed,
        (SELECT COALESCE(max(chunk_id::integer), 0) AS n
           FROM (SELECT chunk_id FROM conversation_chunks WHERE session_id = %(session_id)s

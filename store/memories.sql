@@ -5,13 +5,14 @@
 -- a memory whose turn went away its new one. A memory that stood goes on to stand; one that was merged by the rules is
 -- merged as today's words say.
 INSERT INTO memories AS m (session_id, key, type, title, content, tags, confidence, extractor, speaker, turn,
-                           char_start, char_end, quote, review, merged_into, said_at, delivery)
+                           char_start, char_end, quote, review, merged_into, said_at, delivery, language)
 SELECT %(session_id)s, d.key, d.type, d.title, d.content, ARRAY(SELECT jsonb_array_elements_text(d.tags)), d.confidence,
        d.extractor, d.speaker, d.turn, d.char_start, d.char_end, d.quote,
        COALESCE((SELECT r.review FROM memories r WHERE r.id = d.merged_into AND r.review = 'rejected'), d.review),
        d.merged_into,
        COALESCE((SELECT t.start_time FROM turns t WHERE t.id = d.turn),
-                (SELECT received_at FROM deliveries WHERE id = %(delivery)s), clock_timestamp()), %(delivery)s
+                (SELECT received_at FROM deliveries WHERE id = %(delivery)s), clock_timestamp()), %(delivery)s,
+       (SELECT language FROM sessions WHERE id = %(session_id)s)
   FROM ROWS FROM (jsonb_to_recordset(%(memories)s) AS (
            key text, type text, title text, content jsonb, tags jsonb, confidence real, extractor text, speaker text,
            turn bigint, char_start integer, char_end integer, quote text, review text, merged_into bigint))

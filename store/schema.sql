@@ -20,6 +20,14 @@ CREATE FUNCTION public.memory_words(type text, title text) RETURNS text[]
                                 ELSE w.words END AS words OFFSET 0) AS n
 $$;
 
+CREATE FUNCTION public.words_of(language text, body text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+-- The dictionaries that PostgreSQL comes with do not change, so that this may be called immutable.
+BEGIN
+    RETURN to_tsvector(('pg_catalog.' || language)::regconfig, body);
+END $$;
+
 CREATE TABLE public.memories (
     id bigint NOT NULL,
     session_id text NOT NULL,
@@ -49,6 +57,8 @@ CREATE TABLE public.memories (
     reviewed_at timestamp with time zone,
     review_before text,
     words text[] GENERATED ALWAYS AS (public.memory_words(type, title)) STORED NOT NULL,
+    language text NOT NULL,
+    lexemes tsvector GENERATED ALWAYS AS (public.words_of(language, ((((title || ' '::text) || COALESCE(speaker, ''::text)) || ' '::text) || (content)::text))) STORED NOT NULL,
     CONSTRAINT a_memory_is_not_merged_into_itself CHECK ((merged_into <> id)),
     CONSTRAINT a_superseded_memory_has_its_time CHECK (((superseded_by IS NULL) = (superseded_at IS NULL))),
     CONSTRAINT memories_check CHECK ((superseded_by <> id)),
@@ -213,6 +223,16 @@ BEGIN
     END IF;
     RETURN task;
 END $$;
+
+CREATE FUNCTION public.bm25(lexemes tsvector, words tsquery[], weights real[], average double precision, k1 real, b real) RETURNS TABLE(score double precision)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+-- Robertson and Zaragoza's formula; a text is as long as it has different words.
+    SELECT sum(w.weight * n.times * (k1 + 1) / (n.times + k1 * (1 - b + b * length(lexemes) / average)))
+      FROM unnest(words, weights) AS w (word, weight),
+           LATERAL (SELECT times_said(ts_rank('{1,1,1,1}', lexemes, w.word)) AS times OFFSET 0) AS n
+     WHERE n.times > 0
+$$;
 
 CREATE FUNCTION public.cancel_task(task_id text, reason text DEFAULT NULL::text, person text DEFAULT NULL::text) RETURNS public.tasks
     LANGUAGE plpgsql
@@ -417,6 +437,41 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.count_words() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- Notes what a statement on chunks changed, and adds up when that is much, or sixteen statements have, or there is little.
+DECLARE
+    told   text[];
+    counts integer[];
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM search_words;
+        DELETE FROM search_changes;
+        RETURN NULL;
+    ELSIF TG_OP = 'INSERT' THEN
+        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
+            SELECT word, count(*) AS n FROM new_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word GROUP BY word) AS c;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
+            SELECT word, -count(*) AS n FROM old_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word GROUP BY word) AS c;
+    ELSE
+        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
+            SELECT b.word, sum(b.n) AS n
+              FROM (SELECT unnest(tsvector_to_array(r.lexemes)) AS word, 1 AS n FROM new_rows r
+                     UNION ALL SELECT unnest(tsvector_to_array(r.lexemes)), -1 FROM old_rows r) AS b
+             GROUP BY b.word HAVING sum(b.n) <> 0) AS c;
+    END IF;
+    IF told IS NOT NULL THEN
+        INSERT INTO search_changes (words, counts) VALUES (told, counts);
+        IF cardinality(told) > 2000 OR (SELECT count(*) FROM (SELECT FROM search_changes LIMIT 16) AS c) = 16
+           OR NOT EXISTS (SELECT FROM search_words WHERE word = '' AND chunks > 1000) THEN
+            PERFORM fold_search_changes();
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.deregister_agent(agent_name text) RETURNS integer
     LANGUAGE plpgsql
     AS $$
@@ -543,6 +598,33 @@ CREATE FUNCTION public.fair_queue(wanted_agent text, can jsonb) RETURNS TABLE(id
                 WHERE h.session_id = t.session_id AND h.status IN ('claimed', 'running')),
               t.priority DESC, t.created OFFSET 0
 $$;
+
+CREATE FUNCTION public.fold_search_changes() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Adds up what was committed. One at a time; who comes second leaves it to the first.
+BEGIN
+    IF pg_try_advisory_xact_lock(4827035) THEN
+        WITH taken AS (
+            DELETE FROM search_changes WHERE id IN (SELECT id FROM search_changes ORDER BY id LIMIT 1000)
+            RETURNING words, counts
+        )
+        INSERT INTO search_words AS w (word, chunks)
+        SELECT u.word, sum(u.n) FROM taken t, unnest(t.words, t.counts) AS u (word, n) GROUP BY u.word ORDER BY u.word
+        ON CONFLICT (word) DO UPDATE SET chunks = w.chunks + EXCLUDED.chunks;
+    END IF;
+END $$;
+
+CREATE FUNCTION public.follow_language() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE turns SET language = NEW.language WHERE session_id = NEW.id;
+    UPDATE conversation_chunks SET language = NEW.language WHERE session_id = NEW.id;
+    UPDATE memories SET language = NEW.language WHERE session_id = NEW.id;
+    UPDATE artifacts SET language = NEW.language WHERE session_id = NEW.id;
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION public.follow_memory_review() RETURNS trigger
     LANGUAGE plpgsql
@@ -683,6 +765,15 @@ CREATE FUNCTION public.is_free(task_id text) RETURNS boolean
 -- Whether no other claim is about to take the task: a try-lock, kept to the end of the transaction, which costs no write
 -- and no wait.
     SELECT pg_try_advisory_xact_lock(4827031, hashtext(task_id))
+$$;
+
+CREATE FUNCTION public.is_language(name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+-- Those that PostgreSQL 15 has built in, and `simple` for all others.
+    SELECT name IN ('simple', 'arabic', 'armenian', 'basque', 'catalan', 'danish', 'dutch', 'english', 'finnish', 'french',
+        'german', 'greek', 'hindi', 'hungarian', 'indonesian', 'irish', 'italian', 'lithuanian', 'nepali', 'norwegian',
+        'portuguese', 'romanian', 'russian', 'serbian', 'spanish', 'swedish', 'tamil', 'turkish', 'yiddish')
 $$;
 
 CREATE FUNCTION public.is_reviewed(memory public.memories) RETURNS boolean
@@ -870,12 +961,18 @@ CREATE TABLE public.turns (
     end_time timestamp with time zone,
     delivery text,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    caption text,
+    language text NOT NULL,
+    lexemes tsvector GENERATED ALWAYS AS (public.words_of(language, (text || COALESCE((' '::text || caption), ''::text)))) STORED NOT NULL,
+    CONSTRAINT turns_caption_check CHECK ((caption <> ''::text)),
     CONSTRAINT turns_role_check CHECK ((role = ANY (ARRAY['user'::text, 'assistant'::text, 'other'::text, 'summary'::text]))),
     CONSTRAINT turns_seq_check CHECK ((seq >= 1)),
     CONSTRAINT turns_text_check CHECK ((text <> ''::text))
 );
 
 COMMENT ON COLUMN public.turns.start_seconds IS 'seconds from the start of the conversation';
+
+COMMENT ON COLUMN public.turns.caption IS 'of a picture that came with the turn';
 
 CREATE VIEW public.memory_overview AS
  SELECT m.id,
@@ -1040,6 +1137,198 @@ CREATE FUNCTION public.queue_of(wanted_agent text, can jsonb) RETURNS TABLE(id t
           ORDER BY t.priority DESC, t.created)
     ) AS q ORDER BY q.priority DESC, q.created OFFSET 0
 $$;
+
+CREATE FUNCTION public.rank_artifacts(driving tsquery, words tsquery[], weights real[], only_session text, only_type text, since timestamp with time zone, until timestamp with time zone, wanted integer) RETURNS TABLE(id text, score double precision)
+    LANGUAGE plpgsql STABLE
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    s search_settings;
+BEGIN
+    SELECT * INTO s FROM search_settings;
+    RETURN QUERY
+    SELECT f.id, b.score
+      FROM (SELECT a.id, a.created, a.lexemes, avg(length(a.lexemes)) OVER () AS average
+              FROM (SELECT * FROM artifacts o WHERE o.lexemes @@ driving LIMIT 4000) AS a
+             WHERE (only_session IS NULL OR a.session_id = only_session) AND (only_type IS NULL OR a.type = only_type)
+               AND (since IS NULL OR a.created >= since) AND (until IS NULL OR a.created < until)) AS f
+     CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.chunk_k1, s.chunk_b) AS b
+     WHERE b.score > 0 ORDER BY b.score DESC, f.id DESC LIMIT wanted;
+END $$;
+
+CREATE FUNCTION public.rank_chunks(driving tsquery, words tsquery[], weights real[], exact boolean, only_session text, only_speaker text, since timestamp with time zone, until timestamp with time zone, wanted integer) RETURNS TABLE(id bigint, score double precision)
+    LANGUAGE plpgsql STABLE
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $_$
+-- A chunk counts for all that it says, for the best turn in it or right beside it, and a little for the chunks beside it; one beside a better one
+-- less, since who reads that reads on.
+#variable_conflict use_column
+DECLARE
+    s search_settings;
+BEGIN
+    SELECT * INTO s FROM search_settings;
+    RETURN QUERY
+    WITH found AS MATERIALIZED (
+        (SELECT c.* FROM conversation_chunks c
+          WHERE only_session IS NULL AND c.lexemes @@ driving
+            AND (only_speaker IS NULL OR c.participants ? only_speaker)
+            AND (since IS NULL OR COALESCE(c.start_time, c.created) >= since)
+            AND (until IS NULL OR COALESCE(c.start_time, c.created) < until)
+          LIMIT 4000)
+        UNION ALL
+        (SELECT c.* FROM (SELECT * FROM conversation_chunks o WHERE o.session_id = only_session OFFSET 0) AS c
+          WHERE c.lexemes @@ driving
+            AND (only_speaker IS NULL OR c.participants ? only_speaker)
+            AND (since IS NULL OR COALESCE(c.start_time, c.created) >= since)
+            AND (until IS NULL OR COALESCE(c.start_time, c.created) < until))
+    ), own AS (
+        SELECT f.id, f.session_id, f.first_turn, f.last_turn, b.score,
+               CASE WHEN f.chunk_id ~ '^[0-9]{1,9}$' THEN f.chunk_id::integer END AS place
+          FROM (SELECT f.*, avg(length(f.lexemes)) OVER () AS average FROM found f) AS f
+         CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.chunk_k1, s.chunk_b) AS b
+         ORDER BY b.score DESC, f.id DESC LIMIT 60 + wanted
+    ), said AS MATERIALIZED (
+        SELECT o.id AS chunk, t.seq, t.lexemes
+          FROM own o JOIN turns t ON t.id BETWEEN o.first_turn - 1 AND o.last_turn + 1 AND t.session_id = o.session_id
+    ), told AS (
+        SELECT f.chunk, f.seq, COALESCE(b.score, 0) AS score
+          FROM (SELECT f.*, avg(length(f.lexemes)) OVER () AS average FROM said f) AS f
+         CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.turn_k1, s.turn_b) AS b
+    ), turns_around AS (
+        SELECT t.chunk, t.score + 0.5 * (COALESCE(lag(t.score) OVER w, 0) + COALESCE(lead(t.score) OVER w, 0)) AS score
+          FROM told t WINDOW w AS (PARTITION BY t.chunk ORDER BY t.seq)
+    ), best_turns AS MATERIALIZED (
+        SELECT chunk, max(score) AS score FROM turns_around GROUP BY chunk
+    ), mixed AS (
+        SELECT o.id, o.session_id, o.place, o.score + 0.5 * COALESCE(t.score, 0) AS score
+          FROM own o LEFT JOIN best_turns t ON t.chunk = o.id
+    ), beside AS (
+        SELECT m.id, m.score + 0.2 * (SELECT COALESCE(sum(n.score), 0) FROM mixed n
+                                       WHERE n.session_id = m.session_id AND n.place IN (m.place - 1, m.place + 1)
+                                         AND NOT exact) AS score,
+               m.session_id, m.place
+          FROM mixed m
+    )
+    SELECT b.id, b.score * CASE WHEN EXISTS (SELECT FROM beside n
+                                              WHERE n.session_id = b.session_id AND abs(n.place - b.place) BETWEEN 1 AND 3
+                                                AND n.score > b.score) THEN 0.9 ELSE 1 END
+      FROM beside b ORDER BY 2 DESC, b.id DESC LIMIT wanted;
+END $_$;
+
+CREATE FUNCTION public.rank_memories(driving tsquery, words tsquery[], weights real[], only_session text, only_type text, only_speaker text, since timestamp with time zone, until timestamp with time zone, as_of timestamp with time zone, wanted integer) RETURNS TABLE(id bigint, root bigint, score double precision)
+    LANGUAGE plpgsql STABLE
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+-- What was said again is one hit, in the words that fit best. `as_of`: what was in force at that time.
+#variable_conflict use_column
+DECLARE
+    s search_settings;
+BEGIN
+    SELECT * INTO s FROM search_settings;
+    RETURN QUERY
+    WITH found AS MATERIALIZED (
+        SELECT m.id, COALESCE(m.merged_into, m.id) AS root, m.lexemes, m.said_at
+          FROM (SELECT * FROM memories o WHERE o.lexemes @@ driving OFFSET 0) AS m
+         WHERE m.review <> 'rejected' AND (only_session IS NULL OR m.session_id = only_session)
+           AND (only_type IS NULL OR m.type = only_type)
+           AND (only_speaker IS NULL OR lower(m.speaker) = lower(only_speaker))
+           AND (since IS NULL OR m.said_at >= since) AND (until IS NULL OR m.said_at < until)
+           AND (as_of IS NULL OR m.said_at <= as_of)
+         LIMIT 4000
+    ), standing AS (
+        SELECT f.* FROM found f JOIN memories r ON r.id = f.root
+         WHERE as_of IS NULL OR ((r.superseded_at IS NULL OR r.superseded_at > as_of) AND r.review <> 'rejected')
+    ), scored AS (
+        SELECT f.id, f.root, f.said_at, b.score
+          FROM (SELECT f.*, avg(length(f.lexemes)) OVER () AS average FROM standing f) AS f
+         CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.turn_k1, s.turn_b) AS b
+    )
+    SELECT b.id, b.root, b.score
+      FROM (SELECT DISTINCT ON (root) * FROM scored ORDER BY root, score DESC, said_at, id) AS b
+     WHERE b.score > 0 ORDER BY b.score DESC, b.root DESC LIMIT wanted;
+END $$;
+
+CREATE FUNCTION public.rank_tasks(driving tsquery, words tsquery[], weights real[], only_session text, only_type text, only_agent text, since timestamp with time zone, until timestamp with time zone, wanted integer) RETURNS TABLE(id text, score double precision)
+    LANGUAGE plpgsql STABLE
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    s search_settings;
+BEGIN
+    SELECT * INTO s FROM search_settings;
+    RETURN QUERY
+    SELECT f.id, b.score
+      FROM (SELECT t.id, t.created, w.words AS lexemes, avg(length(w.words)) OVER () AS average
+              FROM (SELECT * FROM task_words o WHERE o.words @@ driving LIMIT 4000) AS w JOIN tasks t ON t.id = w.task_id
+             WHERE (only_session IS NULL OR t.session_id = only_session) AND (only_type IS NULL OR t.task_type = only_type)
+               AND (only_agent IS NULL OR lower(t.agent_name) = lower(only_agent))
+               AND (since IS NULL OR t.created >= since) AND (until IS NULL OR t.created < until)) AS f
+     CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.turn_k1, s.turn_b) AS b
+     WHERE b.score > 0 ORDER BY b.score DESC, f.id DESC LIMIT wanted;
+END $$;
+
+CREATE FUNCTION public.rank_turns(driving tsquery, words tsquery[], weights real[], named text[], exact boolean, only_session text, only_speaker text, since timestamp with time zone, until timestamp with time zone, wanted integer) RETURNS TABLE(id bigint, score double precision)
+    LANGUAGE plpgsql STABLE
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+-- A turn counts for what it says, for what is said right before and after it (an answer seldom repeats the question), and
+-- for the chunk that it is in; more when who speaks is named in the question. `exact`: only turns that hold `driving`.
+#variable_conflict use_column
+DECLARE
+    s search_settings;
+BEGIN
+    SELECT * INTO s FROM search_settings;
+    RETURN QUERY
+    WITH found AS MATERIALIZED (
+        (SELECT t.session_id, t.seq, t.lexemes FROM turns t
+          WHERE only_session IS NULL AND t.lexemes @@ driving
+            AND (since IS NULL OR COALESCE(t.start_time, t.created) >= since)
+            AND (until IS NULL OR COALESCE(t.start_time, t.created) < until)
+          LIMIT 4000)
+        UNION ALL
+        (SELECT t.session_id, t.seq, t.lexemes FROM (SELECT * FROM turns o WHERE o.session_id = only_session OFFSET 0) AS t
+          WHERE t.lexemes @@ driving
+            AND (since IS NULL OR COALESCE(t.start_time, t.created) >= since)
+            AND (until IS NULL OR COALESCE(t.start_time, t.created) < until))
+    ), own AS (
+        SELECT f.session_id, f.seq, b.score
+          FROM (SELECT f.*, avg(length(f.lexemes)) OVER () AS average FROM found f) AS f
+         CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.turn_k1, s.turn_b) AS b
+    ), around AS (
+        SELECT o.session_id, o.seq + n.step AS seq, sum(o.score * n.share) * CASE WHEN bool_or(n.step = 0) THEN 1 ELSE 0.8 END AS score
+          FROM own o CROSS JOIN (VALUES (0, 1.0), (1, 0.5), (-1, 0.5), (2, 0.2), (-2, 0.2)) AS n (step, share)
+         WHERE n.step = 0 OR NOT exact
+         GROUP BY 1, 2 ORDER BY 3 DESC LIMIT CASE WHEN only_speaker IS NULL THEN 60 + wanted ELSE 4000 END
+    ), best AS (
+        SELECT t.id, t.speaker, a.score, c.id AS chunk, c.lexemes
+          FROM around a JOIN turns t ON t.session_id = a.session_id AND t.seq = a.seq
+          LEFT JOIN LATERAL (SELECT o.id, o.lexemes, o.last_turn, o.session_id FROM conversation_chunks o
+                              WHERE o.first_turn <= t.id ORDER BY o.first_turn DESC LIMIT 1) AS c
+            ON c.last_turn >= t.id AND c.session_id = t.session_id
+         WHERE only_speaker IS NULL OR lower(t.speaker) = lower(only_speaker)
+    ), chunks AS MATERIALIZED (
+        SELECT c.chunk, b.score
+          FROM (SELECT d.chunk, d.lexemes, avg(length(d.lexemes)) OVER () AS average
+                  FROM (SELECT DISTINCT ON (chunk) chunk, lexemes FROM best WHERE chunk IS NOT NULL) AS d) AS c
+         CROSS JOIN LATERAL bm25(c.lexemes, words, weights, c.average, s.chunk_k1, s.chunk_b) AS b
+    )
+    SELECT b.id, (b.score + 0.3 * COALESCE(c.score, 0))
+                 * CASE WHEN string_to_array(lower(b.speaker), ' ') && named THEN 1.6 ELSE 1 END AS score
+      FROM best b LEFT JOIN chunks c ON c.chunk = b.chunk
+     ORDER BY 2 DESC, b.id DESC LIMIT wanted;
+END $$;
 
 CREATE FUNCTION public.record_task_move() RETURNS trigger
     LANGUAGE plpgsql
@@ -1318,6 +1607,198 @@ CREATE FUNCTION public.sayings_of(memory bigint) RETURNS SETOF bigint
     SELECT memory UNION ALL SELECT m.id FROM memories m WHERE m.merged_into = memory
 $$;
 
+CREATE FUNCTION public.search(question text, kinds text[] DEFAULT '{turns,memories,tasks,artifacts}'::text[], only_session text DEFAULT NULL::text, only_type text DEFAULT NULL::text, only_speaker text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, max_results integer DEFAULT 10, unfinished boolean DEFAULT false) RETURNS TABLE(kind text, id text, session_id text, speaker text, type text, turn_seq integer, at timestamp with time zone, score double precision, body text, found tsquery, explained jsonb)
+    LANGUAGE plpgsql STABLE
+    SET jit TO 'off'
+    AS $_$
+-- What answers a question, best first. A plain question finds what shares its rarer words, with their other forms;
+-- "words in quotes" and -words make it strict (websearch_to_tsquery). Nothing found: words that are spelt nearly so.
+-- The score is the share of the best there could be: what the question's words are worth, each said often.
+#variable_conflict use_column
+DECLARE
+    languages text[] := search_languages(only_session);
+    exactly    boolean := question ~ '"|(^|\s)-\w';
+    plain     text := CASE WHEN exactly THEN regexp_replace(question, '(^|\s)-("[^"]*"|\S+)', ' ', 'g') ELSE question END;
+    only_quotes boolean := regexp_replace(question, '-?"[^"]*"?|(^|\s)-\S+', ' ', 'g') !~ '[[:alnum:]]';
+    named     text[] := ARRAY(SELECT DISTINCT regexp_replace(lower(m[1]), '''s$', '') FROM regexp_matches(left(question, 10000), '[[:alpha:]][[:alpha:]''-]+', 'g') AS m
+                               WHERE lower(m[1]) NOT IN ('speaker', 'user', 'assistant', 'agent', 'the', 'unknown', 'caller'));
+    pool      integer := 50 * ceil(max_results / 50.0);  -- the same for the pages of a list, so that they fit together
+    asked     text[];
+    terms     text[];
+    words     tsquery[];
+    weights   real[];
+    chunks    bigint[];
+    best      double precision;
+    few       boolean;
+    driving   tsquery;  -- what is looked at, of turns and chunks
+    wide      tsquery;  -- and of memories, tasks and artifacts, which are fewer and say things their own way
+    must      tsquery;
+BEGIN
+    FOR attempt IN 0 .. 3 LOOP
+        CONTINUE WHEN attempt = 0 AND NOT exactly OR attempt = 2 AND (only_session IS NOT NULL OR driving = wide);
+        must := NULL;
+        SELECT array_agg(t.asked), array_agg(t.word), array_agg(quote_literal(t.word)::tsquery), array_agg(t.weight),
+               array_agg(t.chunks)
+          INTO asked, terms, words, weights, chunks FROM search_terms(plain, languages, unfinished, attempt = 3) AS t;
+        IF words IS NULL THEN
+            RETURN;
+        END IF;
+        SELECT sum(w.weight), count(*) < 3 INTO best, few
+          FROM (SELECT max(u.weight) AS weight FROM unnest(asked, weights) AS u (asked, weight) GROUP BY u.asked) AS w;
+        IF attempt = 0 THEN
+            must := websearch_to_tsquery(('pg_catalog.' || languages[1])::regconfig, left(question, 10000));
+            driving := must;
+            wide := must;
+        ELSE
+            driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 1500 END);
+            wide := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 20000 END);
+        END IF;
+        RETURN QUERY
+        WITH ranked AS (
+            SELECT 'turns' AS kind, r.id::text AS id, 0.6 * r.score AS score, r.id AS number, NULL::bigint AS saying
+              FROM rank_turns(driving, words, weights, named, attempt = 0 OR few, only_session, only_speaker, since, until, pool) AS r
+             WHERE 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL
+             UNION ALL
+            SELECT 'chunks', r.id::text, 0.5 * r.score, r.id, NULL
+              FROM rank_chunks(driving, words, weights, attempt = 0, only_session, only_speaker, since, until, pool) AS r
+             WHERE 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL
+             UNION ALL
+            SELECT 'memories', r.root::text, r.score, r.root, r.id
+              FROM rank_memories(wide, words, weights, only_session, only_type, only_speaker, since, until, as_of, pool) AS r
+             WHERE 'memories' = ANY (kinds)
+             UNION ALL
+            SELECT 'tasks', r.id, r.score, NULL, NULL
+              FROM rank_tasks(wide, words, weights, only_session, only_type, only_speaker, since, until, pool) AS r
+             WHERE 'tasks' = ANY (kinds) AND as_of IS NULL
+             UNION ALL
+            SELECT 'artifacts', r.id, r.score, NULL, NULL
+              FROM rank_artifacts(wide, words, weights, only_session, only_type, since, until, pool) AS r
+             WHERE 'artifacts' = ANY (kinds) AND only_speaker IS NULL AND as_of IS NULL
+        ), top AS (
+            SELECT r.*, row_number() OVER () AS place
+              FROM (SELECT * FROM ranked WHERE score > 0
+                     ORDER BY score DESC, kind, number DESC, id DESC LIMIT max_results) AS r
+        ), whole AS (
+            SELECT r.place, r.kind, r.id, t.session_id, t.speaker, NULL AS type, t.seq AS turn_seq,
+                   COALESCE(t.start_time, t.created) AS at, r.score,
+                   t.text || COALESCE(E'\n' || t.caption, '') AS body, t.lexemes
+              FROM top r JOIN turns t ON t.id = r.number WHERE r.kind = 'turns'
+             UNION ALL
+            SELECT r.place, r.kind, c.chunk_id, c.session_id, NULL, c.format, f.seq, COALESCE(c.start_time, c.created), r.score, c.content,
+                   c.lexemes
+              FROM top r JOIN conversation_chunks c ON c.id = r.number LEFT JOIN turns f ON f.id = c.first_turn
+             WHERE r.kind = 'chunks'
+             UNION ALL
+            SELECT r.place, r.kind, r.id, m.session_id, m.speaker, m.type, t.seq, m.said_at, r.score, COALESCE(m.quote, m.title), m.lexemes
+              FROM top r JOIN memories m ON m.id = r.saying LEFT JOIN turns t ON t.id = m.turn WHERE r.kind = 'memories'
+             UNION ALL
+            SELECT r.place, r.kind, r.id, t.session_id, t.agent_name, t.task_type, NULL, t.created, r.score, t.title, w.words
+              FROM top r JOIN tasks t ON t.id = r.id JOIN task_words w ON w.task_id = t.id WHERE r.kind = 'tasks'
+             UNION ALL
+            SELECT r.place, r.kind, r.id, a.session_id, NULL, a.type, NULL, a.created, r.score, a.name || E'\n' || a.content, a.lexemes
+              FROM top r JOIN artifacts a ON a.id = r.id WHERE r.kind = 'artifacts'
+        )
+        SELECT w.kind, w.id, w.session_id, w.speaker, w.type, w.turn_seq, w.at,
+               round((w.score / GREATEST(best * 2, 0.001))::numeric, 4)::double precision, w.body,
+               COALESCE(must, (SELECT string_agg(quote_literal(u), ' | ')::tsquery FROM unnest(terms) AS u)),
+               (SELECT jsonb_object_agg(u.word, round((u.weight / GREATEST(best, 0.001))::numeric, 3))
+                  FROM unnest(terms, words, weights) AS u (word, query, weight) WHERE w.lexemes @@ u.query)
+          FROM whole w ORDER BY w.place;
+        EXIT WHEN FOUND OR (attempt = 0 AND only_quotes);
+    END LOOP;
+END $_$;
+
+CREATE FUNCTION public.search_driving(asked text[], words tsquery[], chunks bigint[], most bigint) RETURNS tsquery
+    LANGUAGE plpgsql IMMUTABLE
+    AS $$
+-- What a text has to hold to be looked at: one of the rarest words, as many of them as together are in not more chunks
+-- than `most` (NULL: all); when even the rarest is in more, it and one other. Rarest first.
+DECLARE
+    driving tsquery;
+    others  tsquery;
+    many    bigint := 0;
+BEGIN
+    FOR i IN 1 .. cardinality(words) LOOP
+        EXIT WHEN many > 0 AND many + chunks[i] > most;
+        many := many + chunks[i];
+        IF many > most THEN
+            FOR j IN i + 1 .. cardinality(words) LOOP
+                CONTINUE WHEN asked[j] = asked[i];
+                others := CASE WHEN others IS NULL THEN words[j] ELSE others || words[j] END;
+            END LOOP;
+        END IF;
+        others := CASE WHEN others IS NULL THEN words[i] ELSE words[i] && others END;
+        driving := CASE WHEN driving IS NULL THEN others ELSE driving || others END;
+        others := NULL;
+    END LOOP;
+    RETURN driving;
+END $$;
+
+CREATE FUNCTION public.search_languages(only_session text DEFAULT NULL::text) RETURNS text[]
+    LANGUAGE sql STABLE
+    AS $$
+-- The languages in which a question may be meant: that of the session, or all there are.
+    WITH RECURSIVE known (language) AS (
+        (SELECT language FROM sessions WHERE only_session IS NULL ORDER BY language LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.language FROM sessions s WHERE s.language > k.language ORDER BY s.language LIMIT 1)
+          FROM known k WHERE k.language IS NOT NULL
+    )
+    SELECT COALESCE(array_agg(language), '{english}') FROM (
+        SELECT language FROM known WHERE language IS NOT NULL
+        UNION SELECT language FROM sessions WHERE id = only_session) AS s
+$$;
+
+CREATE FUNCTION public.search_terms(question text, languages text[] DEFAULT '{english}'::text[], unfinished boolean DEFAULT false, misspelt boolean DEFAULT false) RETURNS TABLE(asked text, word text, weight real, chunks bigint)
+    LANGUAGE sql STABLE
+    AS $_$
+-- The words to look for, rarest first, each with how much it counts: its own rarity, less for another form of what was
+-- asked. `unfinished`: the last word may be the beginning of one. `misspelt`: for words that nobody said, those that are spelt nearly so.
+    WITH wanted AS (
+        SELECT u.lexeme AS asked, min(u.positions[1]) AS place
+          FROM unnest(languages) AS l (language), unnest(words_of(l.language, left(question, 10000))) AS u
+         GROUP BY u.lexeme ORDER BY 2, 1 LIMIT 200
+    ), tail AS (
+        SELECT lower(substring(question FROM '([[:alnum:]]{2,40})$')) AS begun WHERE unfinished
+    ), told AS (
+        SELECT w.asked, w.asked AS word, 1.0 AS share FROM wanted w
+         UNION ALL SELECT w.asked, f.form, 0.6 FROM wanted w JOIN word_forms f ON f.word = w.asked
+         UNION ALL
+        SELECT t.begun, s.word, 0.8
+          FROM tail t CROSS JOIN LATERAL (
+               SELECT word FROM search_words WHERE word >= t.begun AND word < t.begun || U&'\FFFF' AND chunks > 0
+                ORDER BY chunks DESC LIMIT 20) AS s
+         UNION ALL
+        SELECT w.asked, s.word, 0.6 * s.alike
+          FROM (SELECT * FROM wanted ORDER BY place LIMIT 12) AS w CROSS JOIN LATERAL (
+               SELECT word, similarity(word, w.asked) AS alike FROM search_words
+                WHERE word % w.asked AND chunks > 0 AND word <> w.asked ORDER BY similarity(word, w.asked) DESC, chunks DESC, word
+                LIMIT 5) AS s
+         WHERE misspelt AND length(w.asked) >= 3
+           AND NOT EXISTS (SELECT FROM search_words k WHERE k.word = w.asked AND k.chunks > 0)
+    ), forms AS (
+        SELECT t.asked, t.word, max(t.share) AS share FROM told t GROUP BY t.asked, t.word
+    ), changes AS (
+        SELECT u.word, sum(u.n) AS n FROM search_changes c, unnest(c.words, c.counts) AS u (word, n)
+         WHERE u.word = '' OR u.word IN (SELECT word FROM forms) GROUP BY u.word
+    ), known AS (
+        SELECT COALESCE((SELECT chunks FROM search_words WHERE word = ''), 0)
+               + COALESCE((SELECT n FROM changes WHERE word = ''), 0) AS chunks
+    ), counted AS (
+        SELECT f.asked, f.word, f.share,
+               GREATEST(0, COALESCE(s.chunks, 0) + COALESCE(c.n, 0)) AS chunks
+          FROM forms f LEFT JOIN search_words s ON s.word = f.word LEFT JOIN changes c ON c.word = f.word
+    ), together AS (
+        SELECT c.*, LEAST(k.chunks, sum(c.chunks) OVER (PARTITION BY c.asked)) AS of_all_forms, k.chunks AS n
+          FROM counted c CROSS JOIN known k
+    )
+    SELECT b.* FROM (
+        SELECT DISTINCT ON (t.chunks = 0, t.chunks, t.word) t.asked, t.word,
+               (t.share * ln(1 + (t.n - t.of_all_forms + 0.5) / (t.of_all_forms + 0.5)))::real AS weight, t.chunks::bigint
+          FROM together t ORDER BY t.chunks = 0, t.chunks, t.word, t.share DESC LIMIT 64) AS b
+     ORDER BY b.chunks, b.word
+$_$;
+
 CREATE FUNCTION public.split_memory(memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
     LANGUAGE plpgsql
     AS $$
@@ -1413,6 +1894,15 @@ BEGIN
     RETURN changed;
 END $$;
 
+CREATE FUNCTION public.take_language() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- What is written is in the language of its session.
+BEGIN
+    NEW.language := COALESCE((SELECT s.language FROM sessions s WHERE s.id = NEW.session_id), 'english');
+    RETURN NEW;
+END $$;
+
 CREATE FUNCTION public.task_is_whole(task public.tasks) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     AS $$
@@ -1444,6 +1934,13 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
+
+CREATE FUNCTION public.times_said(rank real) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+-- How often a text holds a word, from ts_rank(), which adds up 1/i² for each time and divides by π²/6.
+    SELECT width_bucket(rank, '{0.3,0.68,0.79,0.845,0.877,0.898,0.912,0.923,0.932,0.939,0.944}'::real[])
+$$;
 
 CREATE FUNCTION public.unmet_acceptance(rule jsonb, output_data jsonb, artifact_ids text[]) RETURNS text
     LANGUAGE sql STABLE
@@ -1507,10 +2004,12 @@ CREATE TABLE public.sessions (
     artifact_count integer DEFAULT 0 NOT NULL,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     live boolean DEFAULT false NOT NULL,
+    language text DEFAULT 'english'::text NOT NULL,
     CONSTRAINT sessions_artifact_count_check CHECK ((artifact_count >= 0)),
     CONSTRAINT sessions_check CHECK (((status = 'completed'::text) = (completed_at IS NOT NULL))),
     CONSTRAINT sessions_conversation_chunk_count_check CHECK ((conversation_chunk_count >= 0)),
     CONSTRAINT sessions_id_check CHECK (((id <> ''::text) AND (length(id) <= 200))),
+    CONSTRAINT sessions_language_check CHECK (public.is_language(language)),
     CONSTRAINT sessions_memory_count_check CHECK ((memory_count >= 0)),
     CONSTRAINT sessions_participants_check CHECK ((jsonb_typeof(participants) = 'array'::text)),
     CONSTRAINT sessions_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text]))),
@@ -1518,6 +2017,8 @@ CREATE TABLE public.sessions (
 );
 
 COMMENT ON COLUMN public.sessions.live IS 'told segment by segment; completed by itself when nothing comes for a while';
+
+COMMENT ON COLUMN public.sessions.language IS 'the text search configuration for what is said in it; simple for languages that have none';
 
 CREATE VIEW public.active_sessions AS
  SELECT id,
@@ -1573,6 +2074,8 @@ CREATE TABLE public.artifacts (
     sha256 text GENERATED ALWAYS AS (encode(sha256(public.convert_to_utf8(content)), 'hex'::text)) STORED NOT NULL,
     size integer GENERATED ALWAYS AS (octet_length(content)) STORED NOT NULL,
     delivery text,
+    language text NOT NULL,
+    lexemes tsvector GENERATED ALWAYS AS (public.words_of(language, ((name || ' '::text) || content))) STORED NOT NULL,
     CONSTRAINT artifacts_id_check CHECK (((id <> ''::text) AND (length(id) <= 200)))
 );
 
@@ -1593,6 +2096,8 @@ CREATE TABLE public.conversation_chunks (
     last_turn bigint,
     delivery text,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    language text NOT NULL,
+    lexemes tsvector GENERATED ALWAYS AS (public.words_of(language, content)) STORED NOT NULL,
     CONSTRAINT conversation_chunks_check CHECK (((first_turn IS NULL) = (last_turn IS NULL))),
     CONSTRAINT conversation_chunks_format_check CHECK ((format = ANY (ARRAY['dialogue'::text, 'summary'::text, 'transcript'::text])))
 );
@@ -1718,6 +2223,64 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.search_changes (
+    id bigint NOT NULL,
+    words text[] NOT NULL,
+    counts integer[] NOT NULL,
+    CONSTRAINT search_changes_check CHECK ((cardinality(counts) = cardinality(words)))
+)
+WITH (autovacuum_vacuum_threshold='500', autovacuum_vacuum_scale_factor='0');
+
+COMMENT ON TABLE public.search_changes IS 'what statements changed in search_words and is not added up yet: a word that all say is one row, which writers would wait for';
+
+ALTER TABLE public.search_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.search_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.search_settings (
+    only_row boolean DEFAULT true NOT NULL,
+    turn_k1 real DEFAULT 0.9 NOT NULL,
+    turn_b real DEFAULT 0.4 NOT NULL,
+    chunk_k1 real DEFAULT 1.6 NOT NULL,
+    chunk_b real DEFAULT 0.6 NOT NULL,
+    CONSTRAINT search_settings_chunk_b_check CHECK (((chunk_b >= (0)::double precision) AND (chunk_b <= (1)::double precision))),
+    CONSTRAINT search_settings_chunk_k1_check CHECK ((chunk_k1 >= (0)::double precision)),
+    CONSTRAINT search_settings_only_row_check CHECK (only_row),
+    CONSTRAINT search_settings_turn_b_check CHECK (((turn_b >= (0)::double precision) AND (turn_b <= (1)::double precision))),
+    CONSTRAINT search_settings_turn_k1_check CHECK ((turn_k1 >= (0)::double precision))
+);
+
+COMMENT ON TABLE public.search_settings IS 'BM25: how soon a word that is said again counts no more (k1), and how much long texts are marked down (b)';
+
+CREATE TABLE public.search_words (
+    word text NOT NULL COLLATE pg_catalog."C",
+    chunks bigint NOT NULL
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+
+COMMENT ON TABLE public.search_words IS 'how many chunks hold each word, but for search_changes; the row of the empty word counts all chunks';
+
+CREATE VIEW public.search_statistics AS
+ SELECT word,
+    (sum(chunks))::bigint AS chunks
+   FROM ( SELECT search_words.word,
+            search_words.chunks
+           FROM public.search_words
+        UNION ALL
+         SELECT u.word,
+            u.n
+           FROM public.search_changes c,
+            LATERAL UNNEST(c.words, c.counts) u(word, n)) w
+  GROUP BY word
+ HAVING (sum(chunks) <> (0)::numeric);
+
+COMMENT ON VIEW public.search_statistics IS 'how many chunks hold each word; of the empty word, how many there are';
+
 CREATE TABLE public.task_events (
     id bigint NOT NULL,
     task_id text NOT NULL,
@@ -1793,6 +2356,13 @@ ALTER TABLE public.turns ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.word_forms (
+    word text NOT NULL COLLATE pg_catalog."C",
+    form text NOT NULL COLLATE pg_catalog."C"
+);
+
+COMMENT ON TABLE public.word_forms IS 'English lexemes that are forms of one word: buy, bought';
+
 ALTER TABLE public.tasks
     ADD CONSTRAINT a_task_is_whole CHECK (public.task_is_whole(tasks.*));
 
@@ -1832,6 +2402,15 @@ ALTER TABLE ONLY public.memories_to_look_at
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.search_changes
+    ADD CONSTRAINT search_changes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.search_settings
+    ADD CONSTRAINT search_settings_pkey PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY public.search_words
+    ADD CONSTRAINT search_words_pkey PRIMARY KEY (word);
+
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 
@@ -1850,11 +2429,16 @@ ALTER TABLE ONLY public.turns
 ALTER TABLE ONLY public.turns
     ADD CONSTRAINT turns_session_id_seq_key UNIQUE (session_id, seq) DEFERRABLE;
 
+ALTER TABLE ONLY public.word_forms
+    ADD CONSTRAINT word_forms_pkey PRIMARY KEY (word, form);
+
 CREATE INDEX artifacts_by_delivery ON public.artifacts USING btree (delivery) WHERE (delivery IS NOT NULL);
 
 CREATE INDEX artifacts_by_session ON public.artifacts USING btree (session_id, created DESC);
 
 CREATE INDEX artifacts_by_task ON public.artifacts USING btree (task_id) WHERE (task_id IS NOT NULL);
+
+CREATE INDEX artifacts_lexemes ON public.artifacts USING gin (lexemes);
 
 CREATE INDEX artifacts_words ON public.artifacts USING gin (to_tsvector('english'::regconfig, content));
 
@@ -1863,6 +2447,8 @@ CREATE INDEX conversation_chunks_by_delivery ON public.conversation_chunks USING
 CREATE INDEX conversation_chunks_first_turn ON public.conversation_chunks USING btree (first_turn);
 
 CREATE INDEX conversation_chunks_last_turn ON public.conversation_chunks USING btree (last_turn);
+
+CREATE INDEX conversation_chunks_lexemes ON public.conversation_chunks USING gin (lexemes);
 
 CREATE INDEX conversation_chunks_words ON public.conversation_chunks USING gin (to_tsvector('english'::regconfig, content));
 
@@ -1888,13 +2474,19 @@ CREATE INDEX memories_by_type ON public.memories USING btree (type, created DESC
 
 CREATE INDEX memories_by_words ON public.memories USING gin (words) WITH (fastupdate=off) WHERE (merged_into IS NULL);
 
+CREATE INDEX memories_lexemes ON public.memories USING gin (lexemes);
+
 CREATE INDEX memories_merged ON public.memories USING btree (merged_into) WHERE (merged_into IS NOT NULL);
 
 CREATE INDEX memories_superseded_by ON public.memories USING btree (superseded_by) WHERE (superseded_by IS NOT NULL);
 
 CREATE INDEX memories_words ON public.memories USING gin (to_tsvector('english'::regconfig, (content)::text));
 
+CREATE INDEX search_words_alike ON public.search_words USING gin (word public.gin_trgm_ops);
+
 CREATE INDEX sessions_by_activity ON public.sessions USING btree (last_activity DESC, id);
+
+CREATE INDEX sessions_by_language ON public.sessions USING btree (language);
 
 CREATE INDEX sessions_live ON public.sessions USING btree (last_activity) WHERE (live AND (status = 'active'::text));
 
@@ -1924,7 +2516,7 @@ CREATE UNIQUE INDEX tasks_slots ON public.tasks USING btree (agent_name, slot) W
 
 CREATE INDEX turns_by_delivery ON public.turns USING btree (delivery) WHERE (delivery IS NOT NULL);
 
-CREATE INDEX turns_words ON public.turns USING gin (to_tsvector('english'::regconfig, text));
+CREATE INDEX turns_lexemes ON public.turns USING gin (lexemes);
 
 CREATE TRIGGER "Hand_over" AFTER DELETE ON public.memories FOR EACH ROW WHEN ((old.merged_into IS NULL)) EXECUTE FUNCTION public.hand_over_memory();
 
@@ -1956,7 +2548,17 @@ CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.memories FOR EAC
 
 CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.tasks FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.move_session_count('task_count');
 
+CREATE TRIGGER count_words_deleted AFTER DELETE ON public.conversation_chunks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
+
+CREATE TRIGGER count_words_inserted AFTER INSERT ON public.conversation_chunks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
+
+CREATE TRIGGER count_words_truncated AFTER TRUNCATE ON public.conversation_chunks FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
+
+CREATE TRIGGER count_words_updated AFTER UPDATE ON public.conversation_chunks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
+
 CREATE TRIGGER doubt_tasks AFTER UPDATE ON public.memories FOR EACH ROW WHEN ((old.superseded_by IS DISTINCT FROM new.superseded_by)) EXECUTE FUNCTION public.doubt_tasks();
+
+CREATE TRIGGER follow_language AFTER UPDATE OF language ON public.sessions FOR EACH ROW WHEN ((old.language <> new.language)) EXECUTE FUNCTION public.follow_language();
 
 CREATE TRIGGER follow_review AFTER UPDATE ON public.memories FOR EACH ROW WHEN (((old.review <> new.review) AND (new.merged_into IS NULL))) EXECUTE FUNCTION public.follow_memory_review();
 
@@ -1991,6 +2593,22 @@ CREATE TRIGGER record_move AFTER UPDATE ON public.tasks FOR EACH ROW WHEN (((old
 CREATE TRIGGER recount_dependencies BEFORE UPDATE OF depends_on ON public.tasks FOR EACH ROW WHEN ((new.depends_on IS DISTINCT FROM old.depends_on)) EXECUTE FUNCTION public.count_dependencies();
 
 CREATE TRIGGER retitle_tasks AFTER UPDATE ON public.memories FOR EACH ROW WHEN (((old.title <> new.title) AND (new.review = 'edited'::text))) EXECUTE FUNCTION public.retitle_tasks();
+
+CREATE TRIGGER take_language BEFORE INSERT ON public.artifacts FOR EACH ROW WHEN ((new.language IS NULL)) EXECUTE FUNCTION public.take_language();
+
+CREATE TRIGGER take_language BEFORE INSERT ON public.conversation_chunks FOR EACH ROW WHEN ((new.language IS NULL)) EXECUTE FUNCTION public.take_language();
+
+CREATE TRIGGER take_language BEFORE INSERT ON public.memories FOR EACH ROW WHEN ((new.language IS NULL)) EXECUTE FUNCTION public.take_language();
+
+CREATE TRIGGER take_language BEFORE INSERT ON public.turns FOR EACH ROW WHEN ((new.language IS NULL)) EXECUTE FUNCTION public.take_language();
+
+CREATE TRIGGER take_language_moved BEFORE UPDATE OF session_id ON public.artifacts FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.take_language();
+
+CREATE TRIGGER take_language_moved BEFORE UPDATE OF session_id ON public.conversation_chunks FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.take_language();
+
+CREATE TRIGGER take_language_moved BEFORE UPDATE OF session_id ON public.memories FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.take_language();
+
+CREATE TRIGGER take_language_moved BEFORE UPDATE OF session_id ON public.turns FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.take_language();
 
 CREATE TRIGGER wake_freed AFTER UPDATE OF waiting_for ON public.tasks FOR EACH ROW WHEN (((old.waiting_for > 0) AND (new.waiting_for = 0) AND (new.status = 'pending'::text))) EXECUTE FUNCTION public.wake_freed_task();
 

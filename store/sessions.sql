@@ -68,13 +68,14 @@ SELECT COALESCE(max(t.seq) FILTER (WHERE d.received_at IS NULL OR d.received_at 
 UPDATE turns SET seq = seq + %(places)s WHERE session_id = %(session_id)s AND seq >= %(seq)s
 
 -- name: append_turns
-INSERT INTO turns (session_id, seq, speaker, role, text, start_seconds, end_seconds, start_time, end_time, delivery)
+INSERT INTO turns (session_id, seq, speaker, role, text, start_seconds, end_seconds, start_time, end_time, caption, delivery,
+                   language)
 SELECT %(session_id)s, %(seq)s + t.position - 1, t.speaker, t.role, t.text, t.start_seconds, t.end_seconds,
-       t.start_time, t.end_time, %(delivery)s
+       t.start_time, t.end_time, t.caption, %(delivery)s, (SELECT language FROM sessions WHERE id = %(session_id)s)
   FROM ROWS FROM (jsonb_to_recordset(%(turns)s) AS (
            speaker text, role text, text text, start_seconds double precision, end_seconds double precision,
-           start_time timestamptz, end_time timestamptz))
-       WITH ORDINALITY AS t (speaker, role, text, start_seconds, end_seconds, start_time, end_time, position)
+           start_time timestamptz, end_time timestamptz, caption text))
+       WITH ORDINALITY AS t (speaker, role, text, start_seconds, end_seconds, start_time, end_time, caption, position)
  ORDER BY t.position
 RETURNING id
 

@@ -47,7 +47,8 @@ MAY_USE = {
     "rich": ["ops/*"],
 }
 # os.environ is read once, into Settings; `up` hands it on to the processes that it starts.
-MAY_READ_ENVIRONMENT = ["domain/settings.py", "ops/up.py"]
+# processors says what numpy is to read there.
+MAY_READ_ENVIRONMENT = ["domain/settings.py", "ops/up.py", "processors/__init__.py"]
 # ops.child runs a worker beneath `up` exactly as `python -m processors` does.
 MAY_IMPORT_MAIN = {("ops/child.py", "processors.__main__")}
 EMPTY_NAMES = {"common", "util", "utils", "helper", "helpers", "base", "misc"}

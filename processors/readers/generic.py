@@ -1,7 +1,8 @@
 """Our own transcript JSON, for every source that has no reader of its own.
 
     {"session": "walk-1" or {"id", "title", "participants", "context", "metadata"},
-     "turns": [{"speaker", "role"?, "text", "start"?, "end"?}], or "text" or "transcript": lines such as "Mara: …",
+     "turns": [{"speaker", "role"?, "text", "start"?, "end"?, "caption"?}],
+     or "text" or "transcript": lines such as "Mara: …",
      "session_id"?, "title"?, "participants"?, "context"?, "status"?, "metadata"?, "format"?, "summary"?,
      "extracted_items"?, "memories"?, "tasks"?, "artifacts"?}
 
@@ -121,6 +122,7 @@ def read_turn(path: str, entry: Any) -> Turn | None:
         end_seconds=end if isinstance(end, float) else None,
         start_time=start if isinstance(start, datetime) else None,
         end_time=end if isinstance(end, datetime) else None,
+        caption=fields.text("caption"),
     )
 
 
