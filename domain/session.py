@@ -10,6 +10,16 @@ SessionStatus = Literal["active", "paused", "completed"]
 
 SESSION_ID_CHARS = 200
 
+# Languages whose words PostgreSQL 15 and later can bring to their stems, by ISO 639 code.
+LANGUAGES = {
+    "ar": "arabic", "hy": "armenian", "eu": "basque", "ca": "catalan", "da": "danish", "nl": "dutch", "en": "english",
+    "fi": "finnish", "fr": "french", "de": "german", "el": "greek", "hi": "hindi", "hu": "hungarian",
+    "id": "indonesian", "ga": "irish", "it": "italian", "lt": "lithuanian", "ne": "nepali", "nb": "norwegian",
+    "nn": "norwegian", "no": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian",
+    "es": "spanish", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
+SIMPLE = "simple"  # words as they are: for languages without stems
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -47,7 +57,8 @@ class Chunk:
 class SessionDraft:
     """What a delivery says about its session. Empty fields leave what is stored as it is.
 
-    `must_exist` marks commands on a session that somebody else has to have begun (pause, resume, complete).
+    `language` is a name as language_of() gives it. `must_exist` marks commands on a session that somebody else has to
+    have begun (pause, resume, complete).
     """
 
     id: str
@@ -57,3 +68,16 @@ class SessionDraft:
     status: SessionStatus | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     must_exist: bool = False
+    language: str | None = None
+
+
+def language_of(text: str | None) -> str | None:
+    """The language that a name or code means ("German", "de", "de-DE"): one of LANGUAGES, or `simple` for another.
+
+    None when nothing is told, as by codes for many languages at once.
+    """
+    name = (text or "").strip().lower()
+    if name in ("", "auto", "multi", "mul", "und", "unknown"):
+        return None
+    code = name.replace("_", "-").partition("-")[0]
+    return name if name in LANGUAGES.values() else LANGUAGES.get(code, SIMPLE)

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from domain.errors import SettingsError
+from domain.session import LANGUAGES, SIMPLE, language_of
 
 SOURCE_SECRET_PREFIX = "WEBHOOK_SECRET_"  # noqa: S105 - the name of a setting
 FETCH_TOKEN_PREFIX = "FETCH_TOKEN_"  # noqa: S105
@@ -125,6 +126,11 @@ class Settings(BaseModel):
         "seconds without a word after which a session that is told live is completed",
         ge=10,
     )
+    language: str = setting(
+        "AI_WEBHOOK_LANGUAGE",
+        "english",
+        "language of sessions that do not say theirs: a name or code; simple for one without stems",
+    )
     chunk_words: int = setting("AI_WEBHOOK_CHUNK_WORDS", 150, "words of a chunk at most", ge=20, le=2000)
     default_agent: str = setting("AI_WEBHOOK_DEFAULT_AGENT", "claude_code", "agent of a task that names none")
     approve_confidence: float = setting(
@@ -178,6 +184,14 @@ class Settings(BaseModel):
         if "llm" in self.extractor_names() and not (self.llm_url and self.llm_model):
             raise ValueError("the extractor llm needs AI_WEBHOOK_LLM_URL and AI_WEBHOOK_LLM_MODEL")
         return self
+
+    @field_validator("language")
+    @classmethod
+    def known_language(cls, value: str) -> str:
+        language = language_of(value)
+        if language is None or (language == SIMPLE and value != SIMPLE):
+            raise ValueError(f"AI_WEBHOOK_LANGUAGE is one of {', '.join(sorted({*LANGUAGES.values(), SIMPLE}))}")
+        return language
 
     @field_validator("timezone")
     @classmethod

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from domain.delivery import Delivery, Reading
 from domain.errors import AIWebhookError, Unreadable
 from domain.memory import MemoryDraft
-from domain.session import Chunk, SessionDraft, Turn
+from domain.session import Chunk, SessionDraft, Turn, language_of
 from domain.settings import Settings
 from domain.task import TaskDraft
 from processors.chunking import chunk
@@ -35,6 +35,9 @@ from store.database import Connection
 from store.extraction import Gap
 
 log = logging.getLogger("ai_webhook.processors")
+
+# What senders call the language of a talk, which readers keep with the session.
+LANGUAGE_NAMES = ("language_code", "language", "main_language", "transcript_language", "detected_language")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def tell(conn: Connection, settings: Settings, delivery: Delivery, reading: Read
     """Adds a reading to its session: beside what is there, in the place of an earlier reading of the same delivery, or
     joined with what other deliveries told of the same talk."""
     reading = named(delivery, reading)
-    begin_session(conn, delivery, reading)
+    begin_session(conn, settings, delivery, reading)
     if delivery.readings and delivery.session_id not in (None, reading.session.id):
         take_back(conn, settings, delivery)
     if reading.extent != "part":
@@ -152,7 +155,7 @@ def named(delivery: Delivery, reading: Reading) -> Reading:
     )
 
 
-def begin_session(conn: Connection, delivery: Delivery, reading: Reading) -> None:
+def begin_session(conn: Connection, settings: Settings, delivery: Delivery, reading: Reading) -> None:
     """Makes the session, or adds what the delivery says of it, and locks it."""
     session = reading.session
     if delivery.readings and sessions.lock(conn, session.id):
@@ -160,7 +163,12 @@ def begin_session(conn: Connection, delivery: Delivery, reading: Reading) -> Non
     if session.must_exist and not sessions.exists(conn, session.id):
         # The delivery that begins the session may be on its way in another batch.
         raise Unreadable("The session that this command is for does not exist.", code="unknown_session", retry=True)
-    sessions.ensure(conn, session, live=reading.extent == "live")
+    if session.language is None:
+        named = next(
+            (session.metadata[name] for name in LANGUAGE_NAMES if isinstance(session.metadata.get(name), str)), None
+        )
+        session = replace(session, language=language_of(named))
+    sessions.ensure(conn, session, live=reading.extent == "live", language=settings.language)
 
 
 def keep(

@@ -12,10 +12,11 @@ from store.statements import statements
 SQL = statements("sessions")
 
 
-def ensure(conn: Connection, session: SessionDraft, *, live: bool = False) -> None:
+def ensure(conn: Connection, session: SessionDraft, *, live: bool = False, language: str = "english") -> None:
     """Creates the session or adds to it what the draft says, and locks it for the rest of the transaction.
 
-    `live`: it is told segment by segment, and completed by itself when nothing comes for a while.
+    `live`: it is told segment by segment, and completed by itself when nothing comes for a while. `language` is that of
+    a new session that does not say its own.
     """
     run(
         conn,
@@ -28,6 +29,8 @@ def ensure(conn: Connection, session: SessionDraft, *, live: bool = False) -> No
             "status": session.status,
             "metadata": Jsonb(session.metadata),
             "live": live,
+            "language": session.language,
+            "default_language": language,
         },
     )
 

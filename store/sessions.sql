@@ -1,9 +1,9 @@
 -- name: ensure
 -- Creates the session or fills in what the delivery says about it, and locks its row until the transaction ends:
 -- two deliveries of one session are written one after the other.
-INSERT INTO sessions AS s (id, title, participants, context, status, metadata, live, created)
+INSERT INTO sessions AS s (id, title, participants, context, status, metadata, live, created, language)
 VALUES (%(id)s, %(title)s, %(participants)s, %(context)s, COALESCE(%(status)s, 'active'), %(metadata)s,
-        %(live)s, now())
+        %(live)s, now(), COALESCE(%(language)s, %(default_language)s))
 ON CONFLICT (id) DO UPDATE
    SET title = COALESCE(%(title)s, s.title),
        participants = CASE WHEN %(participants)s::jsonb = '[]' THEN s.participants
@@ -14,6 +14,7 @@ ON CONFLICT (id) DO UPDATE
        status = COALESCE(%(status)s, s.status),
        metadata = s.metadata || %(metadata)s::jsonb,
        live = s.live OR %(live)s,
+       language = COALESCE(%(language)s, s.language),
        last_activity = GREATEST(s.last_activity, clock_timestamp())
 
 -- name: exists

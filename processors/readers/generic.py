@@ -3,7 +3,8 @@
     {"session": "walk-1" or {"id", "title", "participants", "context", "metadata"},
      "turns": [{"speaker", "role"?, "text", "start"?, "end"?, "caption"?}],
      or "text" or "transcript": lines such as "Mara: …",
-     "session_id"?, "title"?, "participants"?, "context"?, "status"?, "metadata"?, "format"?, "summary"?,
+     "session_id"?, "title"?, "participants"?, "context"?, "status"?, "language"?, "metadata"?,
+     "format"?, "summary"?,
      "extracted_items"?, "memories"?, "tasks"?, "artifacts"?}
 
 Fields that are not named here are ignored, so that senders may add to theirs.
@@ -16,7 +17,7 @@ from typing import Any
 from domain.delivery import Delivery, Reading
 from domain.errors import Unreadable
 from domain.memory import MemoryDraft
-from domain.session import Role, SessionDraft, SessionStatus, Turn
+from domain.session import Role, SessionDraft, SessionStatus, Turn, language_of
 from domain.task import TaskDraft
 from processors.readers.captions import looks_like_captions, read_captions
 from processors.readers.dialogue import Labels, Line, bounded, clean_speaker, parse_line, read_dialogue, role_of
@@ -79,6 +80,7 @@ def read_session(body: Fields, delivery: Delivery) -> SessionDraft:
         context=session.text("context") or body.text("context"),
         status=STATUSES.get(body.text("status") or session.text("status") or ""),
         metadata={**session.mapping("metadata"), **body.mapping("metadata")},
+        language=language_of(session.text("language") or body.text("language")),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from domain.delivery import Delivery, Query, Reading
 from domain.errors import Unreadable
 from domain.memory import MemoryDraft
-from domain.session import SessionDraft, SessionStatus, Turn
+from domain.session import SessionDraft, SessionStatus, Turn, language_of
 from domain.task import TaskDraft
 from processors.readers.dialogue import read_dialogue
 from processors.readers.items import (
@@ -105,6 +105,7 @@ def create_session(session_id: str, data: Fields) -> Reading:
             participants=data.participants(),
             context=data.text("context"),
             metadata=data.mapping("metadata"),
+            language=language_of(data.text("language")),
         )
     )
 
@@ -225,6 +226,7 @@ def merge_sessions(sessions: Sequence[SessionDraft]) -> SessionDraft:
             context=session.context or merged.context,
             status=session.status or merged.status,
             metadata={**merged.metadata, **session.metadata},
+            language=session.language or merged.language,
         )
     return merged
 

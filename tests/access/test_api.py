@@ -456,6 +456,146 @@ def test_search_answers_the_best_of_all_kinds(api: Api, walk: dict[str, Any]) ->
     assert api.get("/search", q="carbon interface API", limit=2)["items"] == every[:2]
 
 
+def test_search_goes_on_with_its_cursor(api: Api, walk: dict[str, Any]) -> None:
+    every = api.get("/search", q="carbon interface API", limit=50)["items"]
+    paged, cursor = [], "0"
+    while cursor is not None:
+        page = api.get("/search", q="carbon interface API", limit=1, cursor=cursor)
+        paged += page["items"]
+        cursor = page["next"]
+    assert paged == every
+    assert len(every) > 2
+    assert api.refused("GET", "/search", params={"q": "carbon", "cursor": 1000}) == (422, "invalid_request")
+    assert api.refused("GET", "/search", params={"q": "carbon", "cursor": "x"}) == (422, "invalid_request")
+
+
+def test_search_refuses_a_time_that_ends_before_it_begins(api: Api, walk: dict[str, Any]) -> None:
+    times = {"since": "2026-03-03", "until": "2026-03-02"}
+    assert api.refused("GET", "/search", params={"q": "carbon", **times}) == (422, "invalid_request")
+    assert api.refused("GET", "/search", params={"q": "carbon", "as_of": "soon"}) == (422, "invalid_request")
+
+
+def test_search_finds_what_was_in_force(api: Api, walk: dict[str, Any]) -> None:
+    kinds = [hit["kind"] for hit in api.get("/search", q="interface use it", as_of="2026-03-03")["items"]]
+    assert kinds in ([], ["memories"])
+    assert api.get("/search", q="use the decision", as_of="2026-03-03T00:00:00Z")["items"][0]["id"] == str(
+        walk["memory"]
+    )
+    assert api.get("/search", q="use the decision", as_of="2026-03-01")["items"] == []
+
+
+def follow(api: Api, link: str) -> Any:
+    return api.ask("GET", link.removeprefix("/api")).json()
+
+
+def test_every_hit_has_a_link_to_its_place(api: Api, walk: dict[str, Any]) -> None:
+    hits = api.get("/search", q="carbon interface API decision", **{"in": ["turns", "memories", "tasks", "artifacts"]})[
+        "items"
+    ]
+    assert {hit["kind"] for hit in hits} == {"turns", "memories", "tasks", "artifacts"}
+    for hit in hits:
+        found = follow(api, hit["link"])
+        if hit["kind"] == "turns":
+            assert [turn["seq"] for turn in found["items"]] == [hit["turn_seq"]]
+        else:
+            assert str(found["id"]) == hit["id"]
+
+
+def test_facets_tell_how_the_hits_spread(api: Api, walk: dict[str, Any]) -> None:
+    rows = api.get("/search/facets", q="carbon interface", **{"in": "turns"})["items"]
+    assert {"facet": "session", "value": "walk", "label": "Morning walk", "hits": 1} in rows
+    assert {"facet": "month", "value": "2026-03", "label": None, "hits": 1} in rows
+
+
+def test_related_answers_what_else_was_said(api: Api, conn: Connection, walk: dict[str, Any]) -> None:
+    sessions.ensure(conn, SessionDraft("drive"))
+    other = record(conn, session_id="drive")
+    sessions.add_turns(conn, "drive", other.key, MORNING, [Turn("Bob", "Use the Carbon Interface prices with care.")])
+    by_memory = api.get(f"/memories/{walk['memory']}/related")["items"]
+    by_task = api.get(f"/tasks/{walk['task']}/related")["items"]
+    assert "drive" in [hit["session_id"] for hit in by_memory]
+    assert ("memories", str(walk["memory"])) not in [(hit["kind"], hit["id"]) for hit in by_memory + by_task]
+    assert [hit["session_id"] for hit in by_task if hit["kind"] == "turns"] == ["drive"]
+    assert api.refused("GET", "/memories/999999/related") == (404, "not_found")
+    assert api.refused("GET", "/tasks/none/related") == (404, "not_found")
+
+
+# What to hand to a language model
+
+
+TALK = (
+    "Good morning.",
+    "Which emission data do we take?",
+    "We take the Carbon Interface, it is decided.",
+    "And lunch?",
+    *(f"Something else entirely, number {n}, about the weather and the dog." for n in range(30)),
+    "The Carbon Interface has two hundred free requests a month.",
+)
+
+
+@pytest.fixture
+def talk(conn: Connection) -> int:
+    """A talk with a decision in it; answers the memory's id."""
+    said = record(conn, session_id="talk")
+    sessions.ensure(conn, SessionDraft("talk", "Data talk"))
+    turns = [Turn(("Ada", "Bo")[n % 2], text, start_time=MORNING) for n, text in enumerate(TALK)]
+    turn_ids = sessions.add_turns(conn, "talk", said.key, MORNING, turns)
+    content = "\n".join(TALK)
+    chunks.add(
+        conn,
+        "talk",
+        said.key,
+        [Chunk(content, "dialogue", 0, 34, ("Ada",), MORNING)],
+        turn_ids=turn_ids,
+        extracted=[{}],
+    )
+    quote = "We take the Carbon Interface"
+    draft = MemoryDraft(
+        "decision", "Take the Carbon Interface", speaker="Ada", turn=2, quote=quote, char_start=0, char_end=28
+    )
+    return memories.remember(conn, "talk", said.key, [draft], turn_ids)[0]
+
+
+def test_context_is_what_is_in_force_and_what_was_said_around_it(api: Api, talk: int) -> None:
+    answer = api.get("/context", q="What did we decide about the Carbon Interface?", tokens=400)
+    assert [memory["id"] for memory in answer["memories"]] == [str(talk)]
+    assert answer["memories"][0]["text"].startswith(
+        "[decision] We take the Carbon Interface (Ada, 2026-03-02, Data talk)"
+    )
+    first = answer["passages"][0]
+    assert "Which emission data do we take?" in first["text"]
+    assert first["text"].startswith("Data talk, 2026-03-02, turns ")
+    assert answer["text"].count("We take the Carbon Interface, it is decided.") == 1
+    assert answer["tokens"] <= 400
+    turns = follow(api, first["link"])["items"]
+    assert [turn["seq"] for turn in turns] == [first["first_turn"]]
+
+
+@pytest.mark.parametrize("tokens", [50, 120, 300])
+def test_context_keeps_within_its_tokens(api: Api, talk: int, tokens: int) -> None:
+    answer = api.get("/context", q="What about the Carbon Interface and its free requests?", tokens=tokens)
+    assert answer["tokens"] <= tokens
+    assert answer["text"]
+
+
+def test_context_has_no_decision_that_was_replaced(api: Api, conn: Connection, talk: int) -> None:
+    said = record(conn, session_id="talk")
+    (new,) = memories.remember(conn, "talk", said.key, [MemoryDraft("decision", "Take Climatiq for emissions")], [])
+    memories.supersede_one(conn, talk, by=new, person="ada")
+    answer = api.get("/context", q="Which decision: take the Carbon Interface or take Climatiq?")
+    assert [memory["id"] for memory in answer["memories"]] == [str(new)]
+
+
+@pytest.mark.parametrize("tokens", [0, 49, 100_001, "many"])
+def test_context_refuses_a_size_that_is_none(api: Api, talk: int, tokens: object) -> None:
+    assert api.refused("GET", "/context", params={"q": "carbon", "tokens": tokens}) == (422, "invalid_request")
+
+
+def test_context_of_nothing_is_empty(api: Api, talk: int) -> None:
+    answer = api.get("/context", q="the of and")
+    assert (answer["memories"], answer["passages"], answer["text"], answer["tokens"]) == ([], [], "", 0)
+
+
 def test_search_without_a_query_finds_nothing(api: Api, walk: dict[str, Any]) -> None:
     assert api.get("/search") == {"items": [], "next": None}
 
