@@ -15,6 +15,7 @@ from domain.task import TASK_STATES, ArtifactDraft
 from store import agents, artifacts, chunks, deliveries, extraction, memories, sessions, tasks
 from store import search as text_search
 from store.database import Connection, Row
+from store.embedding import Embedder, meaning_of
 
 PAGE = 50
 PAGE_MOST = 1000
@@ -384,13 +385,21 @@ def replay_deliveries(
 
 
 def search(
-    conn: Connection, query: str, *, cursor: int = 0, limit: int = 10, unfinished: bool = False, **filters: Any
+    conn: Connection,
+    query: str,
+    *,
+    cursor: int = 0,
+    limit: int = 10,
+    unfinished: bool = False,
+    embedder: Embedder | None = None,
+    **filters: Any,
 ) -> dict[str, Any]:
     """A page of hits, best first, each with a `link` to its place; `next` is what `cursor` takes to go on.
 
     `filters` are those of store.search.Filters.
     """
-    rows = text_search.search(conn, query, unfinished=unfinished, limit=limit, skip=cursor, **filters)
+    meaning = {} if unfinished else meaning_of(embedder, query)
+    rows = text_search.search(conn, query, unfinished=unfinished, limit=limit, skip=cursor, **meaning, **filters)
     more = len(rows) == limit and cursor + 2 * limit <= text_search.MOST_RESULTS
     return {"items": [row | {"link": link_to(row)} for row in rows], "next": str(cursor + limit) if more else None}
 

@@ -23,6 +23,7 @@ from domain.errors import Forbidden, InvalidRequest, NotFound
 from domain.settings import Settings
 from domain.task import ArtifactDraft
 from store.database import Connection, Pool, borrowed
+from store.embedding import Embedder, embedder
 from store.search import DEFAULT_KINDS
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -168,6 +169,7 @@ REVIEW_BODIES: dict[str, type[Body]] = {
 def api_routes(settings: Settings, pool: Pool) -> list[Route]:
     """Every route of the API; each asks for the bearer token first."""
     token = settings.token.get_secret_value() if settings.token else None
+    asked = embedder(settings)
 
     def route(path: str, act: Callable[[Connection, Request, bytes], Any], method: str = "GET") -> Route:
         return Route("/api" + path, guarded(token, pool, act), methods=[method])
@@ -208,9 +210,9 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
         route("/deliveries/{id}/body", get_delivery_body),
         route("/deliveries/{id}/replay", lambda conn, r, _: actions.replay_delivery(conn, r.path_params["id"]), "POST"),
         route("/deliveries/replay", replay_deliveries, "POST"),
-        route("/search", search),
+        route("/search", lambda conn, r, _: search(conn, r, asked)),
         route("/search/facets", search_facets),
-        route("/context", get_context),
+        route("/context", lambda conn, r, _: get_context(conn, r, asked)),
     ]
 
 
@@ -410,13 +412,14 @@ def filters_of(request: Request) -> dict[str, Any]:
 FILTERS = {"session": "session_id", "type": "type", "speaker": "speaker"}
 
 
-def search(conn: Connection, request: Request, body: bytes) -> Any:
+def search(conn: Connection, request: Request, asked: Embedder | None) -> Any:
     return actions.search(
         conn,
         query(request, "q", str, ""),
         cursor=query(request, "cursor", Integer, 0),
         limit=limit_of(request, 10),
         unfinished=query(request, "unfinished", bool, False),
+        embedder=asked,
         **filters_of(request),
     )
 
@@ -425,6 +428,7 @@ def search_facets(conn: Connection, request: Request, body: bytes) -> Any:
     return actions.search_facets(conn, query(request, "q", str, ""), **filters_of(request))
 
 
-def get_context(conn: Connection, request: Request, body: bytes) -> Any:
+def get_context(conn: Connection, request: Request, asked: Embedder | None) -> Any:
+    question, session = query(request, "q", str, ""), query(request, "session", str)
     tokens = query(request, "tokens", Integer, 1500)
-    return context(conn, query(request, "q", str, ""), tokens=tokens, session_id=query(request, "session", str))
+    return context(conn, question, tokens=tokens, session_id=session, embedder=asked)

@@ -11,6 +11,7 @@ from access.actions import link_to
 from domain.errors import InvalidRequest
 from store import search as text_search
 from store.database import Connection, Row
+from store.embedding import Embedder, meaning_of
 
 CHARACTERS_A_TOKEN = 4  # of English, by the rule of thumb of most tokenizers
 FEWEST_TOKENS, MOST_TOKENS = 50, 100_000
@@ -18,7 +19,14 @@ MEMORIES, TURNS, AROUND = 12, 60, 1
 MEMORIES_SHARE = 0.4  # of the tokens at most, where there is enough that was said
 
 
-def context(conn: Connection, question: str, *, tokens: int = 1500, session_id: str | None = None) -> dict[str, Any]:
+def context(
+    conn: Connection,
+    question: str,
+    *,
+    tokens: int = 1500,
+    session_id: str | None = None,
+    embedder: Embedder | None = None,
+) -> dict[str, Any]:
     """{question, tokens, memories, passages, text}: the best of both that fit into so many tokens, each once.
 
     `memories` are in force: not rejected, not replaced. `passages` are runs of turns around those that were found, best
@@ -28,7 +36,8 @@ def context(conn: Connection, question: str, *, tokens: int = 1500, session_id: 
         raise InvalidRequest(f"`tokens` is {FEWEST_TOKENS} to {MOST_TOKENS}.")
     hits = text_search.search(conn, question, kinds=["memories"], session_id=session_id, limit=MEMORIES)
     memories = [memory_of(hit) for hit in hits if hit["superseded_by"] is None]
-    turns = text_search.search(conn, question, kinds=["turns"], session_id=session_id, limit=TURNS)
+    meaning = meaning_of(embedder, question)
+    turns = text_search.search(conn, question, kinds=["turns"], session_id=session_id, limit=TURNS, **meaning)
     passages = list(passages_of(conn, turns))
     kept, left = fitting(memories, tokens * MEMORIES_SHARE if passages else tokens)
     told, left = fitting(passages, tokens - tokens * MEMORIES_SHARE + left if passages else left)

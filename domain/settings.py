@@ -168,6 +168,25 @@ class Settings(BaseModel):
     )
     llm_price_in: float = setting("AI_WEBHOOK_LLM_PRICE_IN", 0.0, "price of a million tokens that it reads", ge=0)
     llm_price_out: float = setting("AI_WEBHOOK_LLM_PRICE_OUT", 0.0, "price of a million tokens that it writes", ge=0)
+    embeddings_url: str | None = setting(
+        "AI_WEBHOOK_EMBEDDINGS_URL",
+        None,
+        "address of a server with OpenAI's protocol, as http://localhost:11434/v1; search then goes by meaning, too",
+        pattern=r"^https?://[^/?#]+[^?#]*$",
+    )
+    embeddings_model: str | None = setting("AI_WEBHOOK_EMBEDDINGS_MODEL", None, "name of the model on that server")
+    embeddings_key: SecretStr | None = setting(
+        "AI_WEBHOOK_EMBEDDINGS_KEY", None, "key for that server, if it wants one"
+    )
+    embeddings_question_prefix: str = setting(
+        "AI_WEBHOOK_EMBEDDINGS_QUESTION_PREFIX", "", "what the model wants before a question, as `query:`"
+    )
+    embeddings_text_prefix: str = setting(
+        "AI_WEBHOOK_EMBEDDINGS_TEXT_PREFIX", "", "what the model wants before a text, as `passage:`"
+    )
+    embeddings_timeout_seconds: float = setting(
+        "AI_WEBHOOK_EMBEDDINGS_TIMEOUT_SECONDS", 5.0, "seconds to wait for that server", gt=0, le=60
+    )
     timezone: str = setting(
         "AI_WEBHOOK_TIMEZONE", "UTC", "where people say `by Friday`: a name of the time zone database, as Europe/Berlin"
     )

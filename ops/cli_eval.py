@@ -44,12 +44,14 @@ def search(
 ) -> None:
     """Ask questions about conversations, in a database of their own."""
     from ops.eval_search import run, scratch
+    from store.embedding import embedder
 
     if unit not in ("turn", "window"):
         raise Refused("The unit is turn or window.")
     conversations = read_conversations(file)
-    with scratch(Settings.from_env(), conversations) as conn:
-        answers = list(run(conn, conversations, "turn" if unit == "turn" else "window"))
+    settings = Settings.from_env()
+    with scratch(settings, conversations) as conn:
+        answers = list(run(conn, conversations, "turn" if unit == "turn" else "window", embedder(settings)))
     output.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in answers))
     note(f"{len(answers)} questions answered in {output}")
     told = [

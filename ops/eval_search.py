@@ -16,6 +16,7 @@ from processors.jobs import Workshop, process_deliveries
 from processors.queueing import DeliveryQueue
 from store import chunks, deliveries, sessions
 from store.database import Connection, Pool, connect
+from store.embedding import Embedder, embedder, fill, meaning_of, prepare
 from store.migrate import migrate
 from store.search import search
 
@@ -35,6 +36,9 @@ def scratch(settings: Settings, conversations: Sequence[Conversation]) -> Iterat
             migrate(conninfo)
             with connect(conninfo, "eval") as conn:
                 write(conn, settings, conversations)
+                if (asked := embedder(settings)) is not None:
+                    prepare(conn)
+                    fill(conn, asked, most=10**9)
                 yield conn
 
 
@@ -60,7 +64,9 @@ def turns_of(conversation: Conversation) -> list[dict[str, Any]]:
     ]
 
 
-def run(conn: Connection, conversations: Sequence[Conversation], unit: Unit) -> Iterator[dict[str, Any]]:
+def run(
+    conn: Connection, conversations: Sequence[Conversation], unit: Unit, asked: Embedder | None = None
+) -> Iterator[dict[str, Any]]:
     """{"conversation", "question", "ranked"} for each question, asked in its own session."""
     for conversation in conversations:
         session = str(conversation["conversation"])
@@ -68,7 +74,8 @@ def run(conn: Connection, conversations: Sequence[Conversation], unit: Unit) -> 
         names = [str(turn["id"]) for turn in conversation["turns"]]
         for number, question in enumerate(conversation["questions"]):
             kinds = ["turns" if unit == "turn" else "chunks"]
-            hits = search(conn, question["q"], kinds=kinds, session_id=session, limit=RANKED)
+            meaning = meaning_of(asked, question["q"])
+            hits = search(conn, question["q"], kinds=kinds, session_id=session, limit=RANKED, **meaning)
             ranked = [
                 [names[place] for place in found[hit["turn_seq"] if unit == "turn" else hit["id"]]] for hit in hits
             ]

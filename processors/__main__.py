@@ -18,7 +18,8 @@ from processors.extracting.llm import check_installed
 from processors.extracting.model import load
 from processors.jobs import Workshop, process_batch, sweep
 from processors.queueing import ALIVE_SECONDS, DeliveryQueue, RedisFailure, connect, run_worker
-from store.database import open_pool
+from store.database import borrowed, open_pool
+from store.embedding import embedder, prepare
 
 log = logging.getLogger("ai_webhook.processors")
 
@@ -56,7 +57,11 @@ def open_workshop(settings: Settings, name: str) -> Workshop:
         seen_seconds=settings.seen_seconds,
     )
     # The job, and the thread that keeps house: no more than one connection each.
-    return Workshop(open_pool(settings.conninfo(), "worker", 2), queue, settings)
+    shop = Workshop(open_pool(settings.conninfo(), "worker", 2), queue, settings, embedder(settings))
+    if shop.embedder is not None:
+        with borrowed(shop.pool) as conn:
+            prepare(conn)
+    return shop
 
 
 def works_until_told(shop: Workshop, name: str) -> bool:

@@ -37,9 +37,10 @@ from processors.readers import ANNOUNCING, Outcome
 from processors.redacting import redact_body
 from processors.remembering import look_again
 from processors.telling import Understanding, attempt_to_read, take_back, tell, where_it_broke
-from store import agents, deliveries, extraction, search, sessions, tasks
+from store import agents, deliveries, embedding, extraction, search, sessions, tasks
 from store.database import Connection, Pool, borrowed
 from store.deliveries import Finished
+from store.embedding import Embedder, EmbeddingFailed
 
 log = logging.getLogger("ai_webhook.processors")
 
@@ -55,6 +56,7 @@ class Workshop:
     pool: Pool
     queue: DeliveryQueue
     settings: Settings
+    embedder: Embedder | None = None
 
 
 def process_batch(shop: Workshop, batch_id: str) -> None:
@@ -323,5 +325,16 @@ def sweep(shop: Workshop) -> None:
         search.fold(conn)
         if looked_at := look_again(conn):
             log.info("%d memories looked at again", looked_at)
+        if shop.embedder is not None:
+            fill_vectors(conn, shop.embedder)
         if closed := sessions.complete_idle(conn, shop.settings.live_idle_seconds):
             log.info("%d live sessions fell silent and are completed", closed)
+
+
+def fill_vectors(conn: Connection, embedder: Embedder) -> None:
+    """A server that is away costs no more than the vectors, which the next sweep makes."""
+    try:
+        if made := embedding.fill(conn, embedder):
+            log.info("%d vectors made", made)
+    except EmbeddingFailed as error:
+        log.warning("vectors put off: %s", error.message)

@@ -42,11 +42,20 @@ class Filters:
 
 
 def search(
-    conn: Connection, query: str, *, unfinished: bool = False, limit: int = 10, skip: int = 0, **filters: Any
+    conn: Connection,
+    query: str,
+    *,
+    unfinished: bool = False,
+    meaning: Sequence[float] | None = None,
+    model: str | None = None,
+    limit: int = 10,
+    skip: int = 0,
+    **filters: Any,
 ) -> list[Row]:
     """What answers the query, best first; the first `skip` are left out. `filters` are the fields of Filters.
 
-    With `unfinished` the last word may be the beginning of one, for a list that changes as people type.
+    With `unfinished` the last word may be the beginning of one, for a list that changes as people type. `meaning` is
+    the query as a vector of `model`, which turns and chunks are compared with (embedding.py).
 
     Each hit has kind, id, session_id, session_title, speaker, type, turn_seq, at, score, `explained` (the part of the
     score that each word can give), `snippet` as plain text and `highlights`, the spans of the snippet that matched,
@@ -58,6 +67,7 @@ def search(
     if not 0 <= skip <= MOST_RESULTS - limit:
         raise InvalidRequest(f"Search answers the best {MOST_RESULTS}; ask more precisely for the others.")
     asked = parameters(query, Filters(**filters)) | {"unfinished": unfinished, "wanted": limit + skip, "skipped": skip}
+    asked |= {"meaning": None if meaning is None else list(meaning), "model": model}
     return [with_highlights(row) for row in all_rows(conn, SQL["search"], asked)]
 
 

@@ -11,7 +11,7 @@ SELECT f.kind, f.id, f.session_id, s.title AS session_title, f.speaker, f.type, 
                    CASE WHEN length(f.body) <= 300 THEN 'HighlightAll=true'
                         ELSE 'MaxWords=45, MinWords=20, MaxFragments=1' END) AS snippet
   FROM search(%(query)s, %(kinds)s, %(session_id)s, %(type)s, %(speaker)s, %(since)s, %(until)s, %(as_of)s, %(wanted)s,
-              %(unfinished)s) WITH ORDINALITY AS f
+              %(unfinished)s, %(meaning)s::real[], %(model)s) WITH ORDINALITY AS f
   LEFT JOIN sessions s ON s.id = f.session_id
  ORDER BY f.ordinality OFFSET %(skipped)s
 

@@ -135,10 +135,12 @@ BEGIN
         RETURN NULL;
     ELSIF TG_OP = 'INSERT' THEN
         SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
-            SELECT word, count(*) AS n FROM new_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word GROUP BY word) AS c;
+            SELECT word, count(*) AS n FROM new_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word
+             GROUP BY word) AS c;
     ELSIF TG_OP = 'DELETE' THEN
         SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
-            SELECT word, -count(*) AS n FROM old_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word GROUP BY word) AS c;
+            SELECT word, -count(*) AS n FROM old_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word
+             GROUP BY word) AS c;
     ELSE
         SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
             SELECT b.word, sum(b.n) AS n
@@ -203,6 +205,11 @@ SELECT DISTINCT a.word, b.word
 
 -- A question to weighted words
 
+CREATE FUNCTION query_of(word text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+-- A lexeme as it is.
+    SELECT ('''' || replace(replace(word, '\', '\\'), '''', '''''') || '''')::tsquery
+$$;
+
 CREATE FUNCTION search_languages(only_session text DEFAULT NULL) RETURNS text[] LANGUAGE sql STABLE AS $$
 -- The languages in which a question may be meant: that of the session, or all there are.
     WITH RECURSIVE known (language) AS (
@@ -220,7 +227,8 @@ CREATE FUNCTION search_terms(
     question text, languages text[] DEFAULT '{english}', unfinished boolean DEFAULT false, misspelt boolean DEFAULT false)
 RETURNS TABLE (asked text, word text, weight real, chunks bigint) LANGUAGE sql STABLE AS $$
 -- The words to look for, rarest first, each with how much it counts: its own rarity, less for another form of what was
--- asked. `unfinished`: the last word may be the beginning of one. `misspelt`: for words that nobody said, those that are spelt nearly so.
+-- asked. `unfinished`: the last word may be the beginning of one. `misspelt`: for words that nobody said, those that are
+-- spelt nearly so.
     WITH wanted AS (
         SELECT u.lexeme AS asked, min(u.positions[1]) AS place
           FROM unnest(languages) AS l (language), unnest(words_of(l.language, left(question, 10000))) AS u
@@ -239,8 +247,8 @@ RETURNS TABLE (asked text, word text, weight real, chunks bigint) LANGUAGE sql S
         SELECT w.asked, s.word, 0.6 * s.alike
           FROM (SELECT * FROM wanted ORDER BY place LIMIT 12) AS w CROSS JOIN LATERAL (
                SELECT word, similarity(word, w.asked) AS alike FROM search_words
-                WHERE word % w.asked AND chunks > 0 AND word <> w.asked ORDER BY similarity(word, w.asked) DESC, chunks DESC, word
-                LIMIT 5) AS s
+                WHERE word % w.asked AND chunks > 0 AND word <> w.asked
+                ORDER BY similarity(word, w.asked) DESC, chunks DESC, word LIMIT 5) AS s
          WHERE misspelt AND length(w.asked) >= 3
            AND NOT EXISTS (SELECT FROM search_words k WHERE k.word = w.asked AND k.chunks > 0)
     ), forms AS (
@@ -273,10 +281,13 @@ CREATE TABLE search_settings (
     turn_k1 real NOT NULL DEFAULT 0.9 CHECK (turn_k1 >= 0),
     turn_b real NOT NULL DEFAULT 0.4 CHECK (turn_b BETWEEN 0 AND 1),
     chunk_k1 real NOT NULL DEFAULT 1.6 CHECK (chunk_k1 >= 0),
-    chunk_b real NOT NULL DEFAULT 0.6 CHECK (chunk_b BETWEEN 0 AND 1)
+    chunk_b real NOT NULL DEFAULT 0.6 CHECK (chunk_b BETWEEN 0 AND 1),
+    turn_meaning real NOT NULL DEFAULT 0.2 CHECK (turn_meaning >= 0),
+    chunk_meaning real NOT NULL DEFAULT 0.4 CHECK (chunk_meaning >= 0)
 );
 INSERT INTO search_settings DEFAULT VALUES;
 COMMENT ON TABLE search_settings IS 'BM25: how soon a word that is said again counts no more (k1), and how much long texts are marked down (b)';
+COMMENT ON COLUMN search_settings.turn_meaning IS 'what nearness in meaning counts beside the words, where turns have vectors';
 
 CREATE FUNCTION times_said(rank real) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 -- How often a text holds a word, from ts_rank(), which adds up 1/i² for each time and divides by π²/6.
@@ -323,7 +334,8 @@ BEGIN
           FROM (SELECT f.*, avg(length(f.lexemes)) OVER () AS average FROM found f) AS f
          CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.turn_k1, s.turn_b) AS b
     ), around AS (
-        SELECT o.session_id, o.seq + n.step AS seq, sum(o.score * n.share) * CASE WHEN bool_or(n.step = 0) THEN 1 ELSE 0.8 END AS score
+        SELECT o.session_id, o.seq + n.step AS seq,
+               sum(o.score * n.share) * CASE WHEN bool_or(n.step = 0) THEN 1 ELSE 0.8 END AS score
           FROM own o CROSS JOIN (VALUES (0, 1.0), (1, 0.5), (-1, 0.5), (2, 0.2), (-2, 0.2)) AS n (step, share)
          WHERE n.step = 0 OR NOT exact
          GROUP BY 1, 2 ORDER BY 3 DESC LIMIT CASE WHEN only_speaker IS NULL THEN 60 + wanted ELSE 4000 END
@@ -351,8 +363,8 @@ CREATE FUNCTION rank_chunks(
     since timestamptz, until timestamptz, wanted integer)
 RETURNS TABLE (id bigint, score double precision)
 LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
--- A chunk counts for all that it says, for the best turn in it or right beside it, and a little for the chunks beside it; one beside a better one
--- less, since who reads that reads on.
+-- A chunk counts for all that it says, for the best turn in it or right beside it, and a little for the chunks beside it;
+-- one beside a better one less, since who reads that reads on.
 #variable_conflict use_column
 DECLARE
     s search_settings;
@@ -481,6 +493,85 @@ BEGIN
      WHERE b.score > 0 ORDER BY b.score DESC, f.id DESC LIMIT wanted;
 END $$;
 
+-- Nearness in meaning, where pgvector is there and vectors were made
+
+CREATE FUNCTION prepare_vectors() RETURNS void LANGUAGE plpgsql AS $$
+-- Makes the tables of vectors: a vector of a model for a turn or chunk, gone with its text.
+BEGIN
+    CREATE EXTENSION IF NOT EXISTS vector;
+    CREATE TABLE IF NOT EXISTS turn_vectors (
+        id bigint PRIMARY KEY REFERENCES turns ON DELETE CASCADE,
+        model text NOT NULL,
+        dimensions integer NOT NULL,
+        vector vector NOT NULL,
+        CHECK (vector_dims(vector) = dimensions)
+    );
+    CREATE TABLE IF NOT EXISTS chunk_vectors (
+        id bigint PRIMARY KEY REFERENCES conversation_chunks ON DELETE CASCADE,
+        model text NOT NULL,
+        dimensions integer NOT NULL,
+        vector vector NOT NULL,
+        CHECK (vector_dims(vector) = dimensions)
+    );
+END $$;
+
+CREATE FUNCTION forget_vector() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A text that changed needs a new vector. TG_ARGV[0] is the table that has the old one.
+BEGIN
+    IF to_regclass(TG_ARGV[0]) IS NOT NULL THEN
+        EXECUTE format('DELETE FROM %I WHERE id = $1', TG_ARGV[0]) USING NEW.id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER forget_vector AFTER UPDATE OF text, caption ON turns
+    FOR EACH ROW WHEN (OLD.lexemes <> NEW.lexemes) EXECUTE FUNCTION forget_vector('turn_vectors');
+CREATE TRIGGER forget_vector AFTER UPDATE OF content ON conversation_chunks
+    FOR EACH ROW WHEN (OLD.lexemes <> NEW.lexemes) EXECUTE FUNCTION forget_vector('chunk_vectors');
+
+CREATE FUNCTION with_meaning(
+    kind text, ids bigint[], scores double precision[], meaning real[], model text, only_session text, only_speaker text,
+    since timestamptz, until timestamptz, wanted integer)
+RETURNS TABLE (id bigint, score double precision) LANGUAGE plpgsql STABLE AS $$
+-- A list of turns or chunks found by words, with those that mean nearly what is asked: both scores are measured in
+-- standard deviations and added. The scores of the list go to the places of the new one, so that they compare with others.
+#variable_conflict use_column
+DECLARE
+    weight real := (SELECT CASE kind WHEN 'turns' THEN s.turn_meaning ELSE s.chunk_meaning END FROM search_settings s);
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH by_words AS (
+            SELECT w.id, w.score, w.place FROM unnest($1, $2) WITH ORDINALITY AS w (id, score, place)
+        ), near AS (
+            SELECT v.id FROM %1$I v JOIN %2$I t ON t.id = v.id
+             WHERE v.model = $4 AND v.dimensions = cardinality($3) AND ($5 IS NULL OR t.session_id = $5)
+               AND ($6 IS NULL OR %3$s) AND ($7 IS NULL OR COALESCE(t.start_time, t.created) >= $7)
+               AND ($8 IS NULL OR COALESCE(t.start_time, t.created) < $8)
+             ORDER BY v.vector::vector(%4$s) <=> $3::vector(%4$s) LIMIT $9
+        ), both_lists AS (
+            SELECT id FROM by_words UNION SELECT id FROM near
+        ), measured AS (
+            SELECT b.id, COALESCE(w.score, 0) AS words, 1 - (v.vector::vector(%4$s) <=> $3::vector(%4$s)) AS meaning
+              FROM both_lists b LEFT JOIN by_words w ON w.id = b.id
+              LEFT JOIN %1$I v ON v.id = b.id AND v.model = $4 AND v.dimensions = cardinality($3)
+        ), standard AS (
+            SELECT m.id, (m.words - avg(m.words) OVER ()) / NULLIF(stddev_pop(m.words) OVER (), 0) AS words,
+                   (m.meaning - avg(m.meaning) OVER ()) / NULLIF(stddev_pop(m.meaning) OVER (), 0) AS meaning
+              FROM measured m
+        ), placed AS (
+            SELECT s.id, row_number() OVER (ORDER BY COALESCE(s.words, 0) + $10 * COALESCE(s.meaning, 0) DESC,
+                                                     s.id DESC) AS place
+              FROM standard s
+        )
+        SELECT p.id, COALESCE(w.score, (SELECT min(score) FROM by_words) * 0.99, 0.1) * (1 - 0.0001 * p.place)
+          FROM placed p LEFT JOIN by_words w ON w.place = p.place
+         WHERE p.place <= $9 ORDER BY p.place $sql$,
+        CASE kind WHEN 'turns' THEN 'turn_vectors' ELSE 'chunk_vectors' END,
+        CASE kind WHEN 'turns' THEN 'turns' ELSE 'conversation_chunks' END,
+        CASE kind WHEN 'turns' THEN 'lower(t.speaker) = lower($6)' ELSE 't.participants ? $6' END,
+        cardinality(meaning))
+    USING ids, scores, meaning, model, only_session, only_speaker, since, until, wanted, weight;
+END $$;
+
 -- One list over all kinds
 
 CREATE FUNCTION search_driving(asked text[], words tsquery[], chunks bigint[], most bigint) RETURNS tsquery
@@ -512,21 +603,25 @@ CREATE FUNCTION search(
     question text, kinds text[] DEFAULT '{turns,memories,tasks,artifacts}', only_session text DEFAULT NULL,
     only_type text DEFAULT NULL, only_speaker text DEFAULT NULL, since timestamptz DEFAULT NULL,
     until timestamptz DEFAULT NULL, as_of timestamptz DEFAULT NULL, max_results integer DEFAULT 10,
-    unfinished boolean DEFAULT false)
+    unfinished boolean DEFAULT false, meaning real[] DEFAULT NULL, model text DEFAULT NULL)
 RETURNS TABLE (kind text, id text, session_id text, speaker text, type text, turn_seq integer, at timestamptz,
                score double precision, body text, found tsquery, explained jsonb)
 LANGUAGE plpgsql STABLE SET jit = off AS $$
 -- What answers a question, best first. A plain question finds what shares its rarer words, with their other forms;
--- "words in quotes" and -words make it strict (websearch_to_tsquery). Nothing found: words that are spelt nearly so.
+-- "words in quotes" and -words are kept to (websearch_to_tsquery), unless nothing fits that and there is more to the
+-- question. Nothing found: words that are spelt nearly so. `meaning`, of `model`, is the question as a vector.
 -- The score is the share of the best there could be: what the question's words are worth, each said often.
 #variable_conflict use_column
 DECLARE
     languages text[] := search_languages(only_session);
-    exactly    boolean := question ~ '"|(^|\s)-\w';
-    plain     text := CASE WHEN exactly THEN regexp_replace(question, '(^|\s)-("[^"]*"|\S+)', ' ', 'g') ELSE question END;
+    exactly   boolean := question ~ '"|(^|\s)-\w';
+    plain     text := CASE WHEN exactly THEN regexp_replace(question, '(^|\s)-("[^"]*"|\S+)', ' ', 'g')
+                           ELSE question END;
     only_quotes boolean := regexp_replace(question, '-?"[^"]*"?|(^|\s)-\S+', ' ', 'g') !~ '[[:alnum:]]';
-    named     text[] := ARRAY(SELECT DISTINCT regexp_replace(lower(m[1]), '''s$', '') FROM regexp_matches(left(question, 10000), '[[:alpha:]][[:alpha:]''-]+', 'g') AS m
-                               WHERE lower(m[1]) NOT IN ('speaker', 'user', 'assistant', 'agent', 'the', 'unknown', 'caller'));
+    named     text[] := ARRAY(SELECT DISTINCT regexp_replace(lower(m[1]), '''s$', '')
+                                FROM regexp_matches(left(question, 10000), '[[:alpha:]][[:alpha:]''-]+', 'g') AS m
+                               WHERE lower(m[1]) NOT IN ('speaker', 'user', 'assistant', 'agent', 'the', 'unknown',
+                                                         'caller'));
     pool      integer := 50 * ceil(max_results / 50.0);  -- the same for the pages of a list, so that they fit together
     asked     text[];
     terms     text[];
@@ -535,6 +630,7 @@ DECLARE
     chunks    bigint[];
     best      double precision;
     few       boolean;
+    by_words_alone boolean;
     driving   tsquery;  -- what is looked at, of turns and chunks
     wide      tsquery;  -- and of memories, tasks and artifacts, which are fewer and say things their own way
     must      tsquery;
@@ -542,7 +638,7 @@ BEGIN
     FOR attempt IN 0 .. 3 LOOP
         CONTINUE WHEN attempt = 0 AND NOT exactly OR attempt = 2 AND (only_session IS NOT NULL OR driving = wide);
         must := NULL;
-        SELECT array_agg(t.asked), array_agg(t.word), array_agg(quote_literal(t.word)::tsquery), array_agg(t.weight),
+        SELECT array_agg(t.asked), array_agg(t.word), array_agg(query_of(t.word)), array_agg(t.weight),
                array_agg(t.chunks)
           INTO asked, terms, words, weights, chunks FROM search_terms(plain, languages, unfinished, attempt = 3) AS t;
         IF words IS NULL THEN
@@ -558,15 +654,30 @@ BEGIN
             driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 1500 END);
             wide := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 20000 END);
         END IF;
+        by_words_alone := meaning IS NULL OR attempt = 0 OR to_regclass('turn_vectors') IS NULL;
         RETURN QUERY
         WITH ranked AS (
             SELECT 'turns' AS kind, r.id::text AS id, 0.6 * r.score AS score, r.id AS number, NULL::bigint AS saying
-              FROM rank_turns(driving, words, weights, named, attempt = 0 OR few, only_session, only_speaker, since, until, pool) AS r
-             WHERE 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL
+              FROM (SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(f.score ORDER BY f.place) AS scores
+                      FROM rank_turns(driving, words, weights, named, attempt = 0 OR few, only_session, only_speaker, since,
+                                      until, pool) WITH ORDINALITY AS f (id, score, place)
+                     WHERE 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS w,
+                   LATERAL (SELECT * FROM unnest(w.ids, w.scores) AS u (id, score) WHERE by_words_alone
+                             UNION ALL
+                            SELECT * FROM with_meaning('turns', w.ids, w.scores, meaning, model, only_session, only_speaker,
+                                                       since, until, pool)
+                             WHERE NOT by_words_alone AND 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS r
              UNION ALL
             SELECT 'chunks', r.id::text, 0.5 * r.score, r.id, NULL
-              FROM rank_chunks(driving, words, weights, attempt = 0, only_session, only_speaker, since, until, pool) AS r
-             WHERE 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL
+              FROM (SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(f.score ORDER BY f.place) AS scores
+                      FROM rank_chunks(driving, words, weights, attempt = 0, only_session, only_speaker, since, until,
+                                       pool) WITH ORDINALITY AS f (id, score, place)
+                     WHERE 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS w,
+                   LATERAL (SELECT * FROM unnest(w.ids, w.scores) AS u (id, score) WHERE by_words_alone
+                             UNION ALL
+                            SELECT * FROM with_meaning('chunks', w.ids, w.scores, meaning, model, only_session, only_speaker,
+                                                       since, until, pool)
+                             WHERE NOT by_words_alone AND 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS r
              UNION ALL
             SELECT 'memories', r.root::text, r.score, r.root, r.id
               FROM rank_memories(wide, words, weights, only_session, only_type, only_speaker, since, until, as_of, pool) AS r
@@ -589,23 +700,25 @@ BEGIN
                    t.text || COALESCE(E'\n' || t.caption, '') AS body, t.lexemes
               FROM top r JOIN turns t ON t.id = r.number WHERE r.kind = 'turns'
              UNION ALL
-            SELECT r.place, r.kind, c.chunk_id, c.session_id, NULL, c.format, f.seq, COALESCE(c.start_time, c.created), r.score, c.content,
-                   c.lexemes
+            SELECT r.place, r.kind, c.chunk_id, c.session_id, NULL, c.format, f.seq, COALESCE(c.start_time, c.created), r.score,
+                   c.content, c.lexemes
               FROM top r JOIN conversation_chunks c ON c.id = r.number LEFT JOIN turns f ON f.id = c.first_turn
              WHERE r.kind = 'chunks'
              UNION ALL
-            SELECT r.place, r.kind, r.id, m.session_id, m.speaker, m.type, t.seq, m.said_at, r.score, COALESCE(m.quote, m.title), m.lexemes
+            SELECT r.place, r.kind, r.id, m.session_id, m.speaker, m.type, t.seq, m.said_at, r.score,
+                   COALESCE(m.quote, m.title), m.lexemes
               FROM top r JOIN memories m ON m.id = r.saying LEFT JOIN turns t ON t.id = m.turn WHERE r.kind = 'memories'
              UNION ALL
             SELECT r.place, r.kind, r.id, t.session_id, t.agent_name, t.task_type, NULL, t.created, r.score, t.title, w.words
               FROM top r JOIN tasks t ON t.id = r.id JOIN task_words w ON w.task_id = t.id WHERE r.kind = 'tasks'
              UNION ALL
-            SELECT r.place, r.kind, r.id, a.session_id, NULL, a.type, NULL, a.created, r.score, a.name || E'\n' || a.content, a.lexemes
+            SELECT r.place, r.kind, r.id, a.session_id, NULL, a.type, NULL, a.created, r.score,
+                   a.name || E'\n' || a.content, a.lexemes
               FROM top r JOIN artifacts a ON a.id = r.id WHERE r.kind = 'artifacts'
         )
         SELECT w.kind, w.id, w.session_id, w.speaker, w.type, w.turn_seq, w.at,
                round((w.score / GREATEST(best * 2, 0.001))::numeric, 4)::double precision, w.body,
-               COALESCE(must, (SELECT string_agg(quote_literal(u), ' | ')::tsquery FROM unnest(terms) AS u)),
+               COALESCE(must, (SELECT string_agg(u::text, ' | ')::tsquery FROM unnest(words) AS u)),
                (SELECT jsonb_object_agg(u.word, round((u.weight / GREATEST(best, 0.001))::numeric, 3))
                   FROM unnest(terms, words, weights) AS u (word, query, weight) WHERE w.lexemes @@ u.query)
           FROM whole w ORDER BY w.place;
