@@ -69,13 +69,16 @@ def fill_talks(conn: Connection, texts: Sequence[str], a_session: int, a_chunk: 
     settle(conn, "turns, conversation_chunks")
 
 
-def fill_chunks(conn: Connection, texts: Sequence[str], prefix: str, a_session: int, *, indexed: bool = True) -> None:
-    """Chunks without turns in sessions `prefix-0` …; or in a table of the same columns that has no indexes."""
+def fill_chunks(conn: Connection, texts: Sequence[str], prefix: str, a_session: int) -> None:
+    """Chunks without turns in sessions `prefix-0`, `prefix-1` …"""
     run(conn, SQL["add_sessions"], {"prefix": prefix, "many": -(-len(texts) // a_session)})
-    if not indexed:
-        run(conn, SQL["bare_chunks"])
-    name = "fill_chunks" if indexed else "fill_bare_chunks"
-    run(conn, SQL[name], {"texts": list(texts), "a_session": a_session, "prefix": prefix})
+    run(conn, SQL["fill_chunks"], {"texts": list(texts), "a_session": a_session, "prefix": prefix})
+
+
+def without_search(conn: Connection) -> None:
+    """Takes out of a database all that search needs."""
+    with our_errors():
+        conn.execute(SQL["without_search"])
 
 
 def usual_search(conn: Connection, table: LiteralString, query: str) -> list[Row]:

@@ -62,17 +62,19 @@ SELECT format('%%s-%%s', %(prefix)s::text, (number - 1) / %(a_session)s), to_cha
        text, 'english'
   FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, number)
 
--- name: bare_chunks
-CREATE TABLE IF NOT EXISTS bare_chunks (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session_id text NOT NULL REFERENCES sessions, chunk_id text NOT NULL,
-    content text NOT NULL, language text NOT NULL, created timestamptz NOT NULL DEFAULT now(), UNIQUE (session_id, chunk_id)
-)
-
--- name: fill_bare_chunks
-INSERT INTO bare_chunks (session_id, chunk_id, content, language)
-SELECT format('%%s-%%s', %(prefix)s::text, (number - 1) / %(a_session)s), to_char(1 + (number - 1) %% %(a_session)s, 'FM0000'),
-       text, 'english'
-  FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t (text, number)
+-- name: without_search
+-- What is left of a database when nothing of it can be searched.
+DROP TRIGGER count_words_inserted ON conversation_chunks;
+DROP TRIGGER count_words_deleted ON conversation_chunks;
+DROP TRIGGER count_words_updated ON conversation_chunks;
+DROP TRIGGER forget_vector ON turns;
+DROP TRIGGER forget_vector ON conversation_chunks;
+DROP TRIGGER keep_words ON tasks;
+ALTER TABLE turns DROP COLUMN lexemes;
+ALTER TABLE conversation_chunks DROP COLUMN lexemes;
+ALTER TABLE memories DROP COLUMN lexemes;
+ALTER TABLE artifacts DROP COLUMN lexemes;
+DROP INDEX conversation_chunks_words, memories_words, artifacts_words
 
 -- name: usual_turns
 SELECT t.id, t.text, ts_rank(t.lexemes, q.words) AS rank

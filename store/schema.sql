@@ -1233,7 +1233,7 @@ BEGIN
                CASE WHEN f.chunk_id ~ '^[0-9]{1,9}$' THEN f.chunk_id::integer END AS place
           FROM (SELECT f.*, avg(length(f.lexemes)) OVER () AS average FROM found f) AS f
          CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.chunk_k1, s.chunk_b) AS b
-         ORDER BY b.score DESC, f.id DESC LIMIT 60 + wanted
+         ORDER BY b.score DESC, f.id DESC LIMIT 30 + wanted
     ), said AS MATERIALIZED (
         SELECT o.id AS chunk, t.seq, t.lexemes
           FROM own o JOIN turns t ON t.id BETWEEN o.first_turn - 1 AND o.last_turn + 1 AND t.session_id = o.session_id
@@ -1653,6 +1653,7 @@ $$;
 CREATE FUNCTION public.search(question text, kinds text[] DEFAULT '{turns,memories,tasks,artifacts}'::text[], only_session text DEFAULT NULL::text, only_type text DEFAULT NULL::text, only_speaker text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, max_results integer DEFAULT 10, unfinished boolean DEFAULT false, meaning real[] DEFAULT NULL::real[], model text DEFAULT NULL::text) RETURNS TABLE(kind text, id text, session_id text, speaker text, type text, turn_seq integer, at timestamp with time zone, score double precision, body text, found tsquery, explained jsonb)
     LANGUAGE plpgsql STABLE
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS $_$
 -- What answers a question, best first. A plain question finds what shares its rarer words, with their other forms;
 -- "words in quotes" and -words are kept to (websearch_to_tsquery), unless nothing fits that and there is more to the
@@ -1698,7 +1699,7 @@ BEGIN
             driving := must;
             wide := must;
         ELSE
-            driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 1500 END);
+            driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 500 END);
             wide := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 20000 END);
         END IF;
         by_words_alone := meaning IS NULL OR attempt = 0 OR to_regclass('turn_vectors') IS NULL;
@@ -2209,7 +2210,8 @@ CREATE TABLE public.conversation_chunks (
     lexemes tsvector GENERATED ALWAYS AS (public.words_of(language, content)) STORED NOT NULL,
     CONSTRAINT conversation_chunks_check CHECK (((first_turn IS NULL) = (last_turn IS NULL))),
     CONSTRAINT conversation_chunks_format_check CHECK ((format = ANY (ARRAY['dialogue'::text, 'summary'::text, 'transcript'::text])))
-);
+)
+WITH (toast_tuple_target='6000');
 
 COMMENT ON COLUMN public.conversation_chunks.first_turn IS 'turns.id of the first turn in the chunk';
 

@@ -43,6 +43,8 @@ ALTER TABLE artifacts ADD COLUMN lexemes tsvector NOT NULL
     GENERATED ALWAYS AS (words_of(language, name || ' ' || content)) STORED;
 
 DROP INDEX turns_words;
+-- A chunk's lexemes stay beside it, uncompressed: search reads them all.
+ALTER TABLE conversation_chunks SET (toast_tuple_target = 6000);
 ALTER TABLE turns ALTER COLUMN language DROP DEFAULT;
 ALTER TABLE conversation_chunks ALTER COLUMN language DROP DEFAULT;
 ALTER TABLE memories ALTER COLUMN language DROP DEFAULT;
@@ -389,7 +391,7 @@ BEGIN
                CASE WHEN f.chunk_id ~ '^[0-9]{1,9}$' THEN f.chunk_id::integer END AS place
           FROM (SELECT f.*, avg(length(f.lexemes)) OVER () AS average FROM found f) AS f
          CROSS JOIN LATERAL bm25(f.lexemes, words, weights, f.average, s.chunk_k1, s.chunk_b) AS b
-         ORDER BY b.score DESC, f.id DESC LIMIT 60 + wanted
+         ORDER BY b.score DESC, f.id DESC LIMIT 30 + wanted
     ), said AS MATERIALIZED (
         SELECT o.id AS chunk, t.seq, t.lexemes
           FROM own o JOIN turns t ON t.id BETWEEN o.first_turn - 1 AND o.last_turn + 1 AND t.session_id = o.session_id
@@ -606,7 +608,7 @@ CREATE FUNCTION search(
     unfinished boolean DEFAULT false, meaning real[] DEFAULT NULL, model text DEFAULT NULL)
 RETURNS TABLE (kind text, id text, session_id text, speaker text, type text, turn_seq integer, at timestamptz,
                score double precision, body text, found tsquery, explained jsonb)
-LANGUAGE plpgsql STABLE SET jit = off AS $$
+LANGUAGE plpgsql STABLE SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 -- What answers a question, best first. A plain question finds what shares its rarer words, with their other forms;
 -- "words in quotes" and -words are kept to (websearch_to_tsquery), unless nothing fits that and there is more to the
 -- question. Nothing found: words that are spelt nearly so. `meaning`, of `model`, is the question as a vector.
@@ -651,7 +653,7 @@ BEGIN
             driving := must;
             wide := must;
         ELSE
-            driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 1500 END);
+            driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 500 END);
             wide := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 20000 END);
         END IF;
         by_words_alone := meaning IS NULL OR attempt = 0 OR to_regclass('turn_vectors') IS NULL;
