@@ -7,6 +7,8 @@ from domain.settings import Settings
 from ops.bench import Row, pipeline
 from ops.bench_drain import drain
 from ops.bench_ingest import Sizes, ingest
+from ops.bench_search import Sizes as SearchSizes
+from ops.bench_search import bench_search
 
 TINY = Sizes(rounds=1, posts=64, paced=100, long_ones=2, step=64, steps=2)
 
@@ -34,3 +36,9 @@ def test_bench_pipeline_measures_a_whole_service() -> None:
 
 def test_bench_drains_one_backlog_after_the_other() -> None:
     check_shape(drain(Settings(), transcripts=60, rounds=1), names=2)
+
+
+def test_bench_search_asks_a_store_of_its_own() -> None:
+    rows = bench_search(Settings(), sizes=SearchSizes(turns=1_960, chunks=400, questions=20))
+    check_shape(rows, names=10)
+    assert all(row["value"] > 0 for row in rows)
