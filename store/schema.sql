@@ -2360,7 +2360,7 @@ CREATE TABLE public.search_settings (
     chunk_k1 real DEFAULT 1.6 NOT NULL,
     chunk_b real DEFAULT 0.6 NOT NULL,
     turn_meaning real DEFAULT 0.2 NOT NULL,
-    chunk_meaning real DEFAULT 0.4 NOT NULL,
+    chunk_meaning real DEFAULT 0.3 NOT NULL,
     CONSTRAINT search_settings_chunk_b_check CHECK (((chunk_b >= (0)::double precision) AND (chunk_b <= (1)::double precision))),
     CONSTRAINT search_settings_chunk_k1_check CHECK ((chunk_k1 >= (0)::double precision)),
     CONSTRAINT search_settings_chunk_meaning_check CHECK ((chunk_meaning >= (0)::double precision)),

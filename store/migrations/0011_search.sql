@@ -285,7 +285,7 @@ CREATE TABLE search_settings (
     chunk_k1 real NOT NULL DEFAULT 1.6 CHECK (chunk_k1 >= 0),
     chunk_b real NOT NULL DEFAULT 0.6 CHECK (chunk_b BETWEEN 0 AND 1),
     turn_meaning real NOT NULL DEFAULT 0.2 CHECK (turn_meaning >= 0),
-    chunk_meaning real NOT NULL DEFAULT 0.4 CHECK (chunk_meaning >= 0)
+    chunk_meaning real NOT NULL DEFAULT 0.3 CHECK (chunk_meaning >= 0)
 );
 INSERT INTO search_settings DEFAULT VALUES;
 COMMENT ON TABLE search_settings IS 'BM25: how soon a word that is said again counts no more (k1), and how much long texts are marked down (b)';
