@@ -186,5 +186,5 @@ def transcript(number: int, turns: int = TURNS) -> bytes:
         about = 7 * number + n // len(said)
         thing = f"{_KINDS[about % len(_KINDS)]} {_PARTS[about // len(_KINDS) % len(_PARTS)]}"
         text = said[n % len(said)].format(thing=thing)
-        spoken.append({"speaker": f"Speaker {n % 2}", "text": f"{text} ({number}-{n})"})
+        spoken.append({"speaker": f"Speaker {n % 2}", "text": text})
     return orjson.dumps({"session": f"bench-{uuid.uuid4().hex}", "turns": spoken})
