@@ -1393,6 +1393,19 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.recount_search_words() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Counts afresh: after data was loaded in a way that fires triggers on what was counted already.
+BEGIN
+    LOCK TABLE conversation_chunks IN SHARE MODE;
+    PERFORM pg_advisory_xact_lock(4827035);
+    DELETE FROM search_changes;
+    DELETE FROM search_words;
+    INSERT INTO search_words (word, chunks)
+    SELECT word, count(*) FROM conversation_chunks c, unnest(tsvector_to_array(c.lexemes) || ARRAY['']) AS word GROUP BY word;
+END $$;
+
 CREATE FUNCTION public.refresh_agents() RETURNS void
     LANGUAGE sql
     AS $$

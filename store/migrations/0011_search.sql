@@ -167,8 +167,17 @@ CREATE TRIGGER count_words_updated AFTER UPDATE ON conversation_chunks REFERENCI
     FOR EACH STATEMENT EXECUTE FUNCTION count_words();
 CREATE TRIGGER count_words_truncated AFTER TRUNCATE ON conversation_chunks FOR EACH STATEMENT EXECUTE FUNCTION count_words();
 
-INSERT INTO search_words (word, chunks)
-SELECT word, count(*) FROM conversation_chunks c, unnest(tsvector_to_array(c.lexemes) || ARRAY['']) AS word GROUP BY word;
+CREATE FUNCTION recount_search_words() RETURNS void LANGUAGE plpgsql AS $$
+-- Counts afresh: after data was loaded in a way that fires triggers on what was counted already.
+BEGIN
+    LOCK TABLE conversation_chunks IN SHARE MODE;
+    PERFORM pg_advisory_xact_lock(4827035);
+    DELETE FROM search_changes;
+    DELETE FROM search_words;
+    INSERT INTO search_words (word, chunks)
+    SELECT word, count(*) FROM conversation_chunks c, unnest(tsvector_to_array(c.lexemes) || ARRAY['']) AS word GROUP BY word;
+END $$;
+SELECT recount_search_words();
 
 -- Forms that the stemmer does not know to be one word
 

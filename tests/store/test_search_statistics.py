@@ -103,3 +103,13 @@ def test_writers_at_the_same_time_wait_for_no_word_and_lose_none(conn: Connectio
 def test_a_language_that_is_none_is_refused(conn: Connection, language: str) -> None:
     with pytest.raises(Exception, match="check constraint"):
         conn.execute("INSERT INTO sessions (id, language) VALUES ('x', %s)", [language])
+
+
+def test_what_was_counted_twice_is_counted_afresh(conn: Connection) -> None:
+    conn.execute("INSERT INTO sessions (id) VALUES ('a')")
+    write(conn, "insert", "a", ["the dog and the carbon prices", "the dog"])
+    conn.execute("UPDATE search_words SET chunks = chunks * 2")
+    conn.execute("INSERT INTO search_changes (words, counts) VALUES ('{dog,ghost}', '{1,1}')")
+    assert counted(conn) != afresh(conn)
+    conn.execute("SELECT recount_search_words()")
+    assert counted(conn) == afresh(conn) == {"": 2, "dog": 2, "carbon": 1, "price": 1}
