@@ -251,7 +251,8 @@ def test_up_stops_at_once_and_a_second_start_keeps_data_and_key() -> None:
 
 
 def test_the_demo_prints_what_the_database_holds_and_leaves_nothing_behind() -> None:
-    done = command("demo", "--json")
+    temporary = reachable_folder()  # where this demo has its folder, and no other
+    done = command("demo", "--json", TMPDIR=str(temporary))
     assert done.returncode == 0, done.stderr
     story = json.loads(done.stdout)
     assert {s["id"] for s in story["sessions"]} >= {"dog-walk-carbon", "dog-walk-offline", "standup", "errands"}
@@ -263,7 +264,8 @@ def test_the_demo_prints_what_the_database_holds_and_leaves_nothing_behind() -> 
     task, artifact = story["completed"]["task"], story["completed"]["artifact"]
     assert (task["status"], task["claimed_by"], task["artifacts"]) == ("completed", "demo", [artifact["id"]])
     assert task["id"] in {t["id"] for t in story["tasks"]}
-    assert not leftovers("ai-webhook-demo-")
+    assert not leftovers(str(temporary))
+    temporary.rmdir()  # which only an empty folder lets happen
 
 
 def test_the_demo_quotes_are_verbatim_in_the_files_it_sent() -> None:
