@@ -74,7 +74,7 @@ ALTER TABLE turns DROP COLUMN lexemes;
 ALTER TABLE conversation_chunks DROP COLUMN lexemes;
 ALTER TABLE memories DROP COLUMN lexemes;
 ALTER TABLE artifacts DROP COLUMN lexemes;
-DROP INDEX conversation_chunks_words, memories_words, artifacts_words
+DROP INDEX conversation_chunks_words, memories_words
 
 -- name: usual_turns
 SELECT t.id, t.text, ts_rank(t.lexemes, q.words) AS rank

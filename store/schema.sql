@@ -442,6 +442,7 @@ CREATE FUNCTION public.count_words() RETURNS trigger
     AS $$
 -- Notes what a statement on chunks changed, and adds up when that is much, or sixteen statements have, or there is little.
 DECLARE
+    sign   integer := CASE TG_OP WHEN 'DELETE' THEN -1 ELSE 1 END;
     told   text[];
     counts integer[];
 BEGIN
@@ -449,20 +450,16 @@ BEGIN
         DELETE FROM search_words;
         DELETE FROM search_changes;
         RETURN NULL;
-    ELSIF TG_OP = 'INSERT' THEN
-        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
-            SELECT word, count(*) AS n FROM new_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word
-             GROUP BY word) AS c;
-    ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
-            SELECT word, -count(*) AS n FROM old_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word
-             GROUP BY word) AS c;
-    ELSE
+    ELSIF TG_OP = 'UPDATE' THEN
         SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
             SELECT b.word, sum(b.n) AS n
-              FROM (SELECT unnest(tsvector_to_array(r.lexemes)) AS word, 1 AS n FROM new_rows r
+              FROM (SELECT unnest(tsvector_to_array(r.lexemes)) AS word, 1 AS n FROM changed_rows r
                      UNION ALL SELECT unnest(tsvector_to_array(r.lexemes)), -1 FROM old_rows r) AS b
              GROUP BY b.word HAVING sum(b.n) <> 0) AS c;
+    ELSE
+        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
+            SELECT word, sign * count(*) AS n
+              FROM changed_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word GROUP BY word) AS c;
     END IF;
     IF told IS NOT NULL THEN
         INSERT INTO search_changes (words, counts) VALUES (told, counts);
@@ -1193,7 +1190,7 @@ BEGIN
     SELECT * INTO s FROM search_settings;
     RETURN QUERY
     SELECT f.id, b.score
-      FROM (SELECT a.id, a.created, a.lexemes, avg(length(a.lexemes)) OVER () AS average
+      FROM (SELECT a.id, a.lexemes, avg(length(a.lexemes)) OVER () AS average
               FROM (SELECT * FROM artifacts o WHERE o.lexemes @@ driving LIMIT 4000) AS a
              WHERE (only_session IS NULL OR a.session_id = only_session) AND (only_type IS NULL OR a.type = only_type)
                AND (since IS NULL OR a.created >= since) AND (until IS NULL OR a.created < until)) AS f
@@ -1310,7 +1307,7 @@ BEGIN
     SELECT * INTO s FROM search_settings;
     RETURN QUERY
     SELECT f.id, b.score
-      FROM (SELECT t.id, t.created, w.words AS lexemes, avg(length(w.words)) OVER () AS average
+      FROM (SELECT t.id, w.words AS lexemes, avg(length(w.words)) OVER () AS average
               FROM (SELECT * FROM task_words o WHERE o.words @@ driving LIMIT 4000) AS w JOIN tasks t ON t.id = w.task_id
              WHERE (only_session IS NULL OR t.session_id = only_session) AND (only_type IS NULL OR t.task_type = only_type)
                AND (only_agent IS NULL OR lower(t.agent_name) = lower(only_agent))
@@ -1691,7 +1688,8 @@ DECLARE
     chunks    bigint[];
     best      double precision;
     few       boolean;
-    by_words_alone boolean;
+    meant     real[];
+    said      text[] := CASE WHEN only_type IS NULL AND as_of IS NULL THEN kinds ELSE '{}' END;  -- of turns and chunks
     driving   tsquery;  -- what is looked at, of turns and chunks
     wide      tsquery;  -- and of memories, tasks and artifacts, which are fewer and say things their own way
     must      tsquery;
@@ -1715,30 +1713,26 @@ BEGIN
             driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 500 END);
             wide := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 20000 END);
         END IF;
-        by_words_alone := meaning IS NULL OR attempt = 0 OR to_regclass('turn_vectors') IS NULL;
+        meant := CASE WHEN attempt > 0 THEN meaning END;
         RETURN QUERY
         WITH ranked AS (
             SELECT 'turns' AS kind, r.id::text AS id, 0.6 * r.score AS score, r.id AS number, NULL::bigint AS saying
               FROM (SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(f.score ORDER BY f.place) AS scores
                       FROM rank_turns(driving, words, weights, named, attempt = 0 OR few, only_session, only_speaker, since,
                                       until, pool) WITH ORDINALITY AS f (id, score, place)
-                     WHERE 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS w,
-                   LATERAL (SELECT * FROM unnest(w.ids, w.scores) AS u (id, score) WHERE by_words_alone
-                             UNION ALL
-                            SELECT * FROM with_meaning('turns', w.ids, w.scores, meaning, model, only_session, only_speaker,
-                                                       since, until, pool)
-                             WHERE NOT by_words_alone AND 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS r
+                     WHERE 'turns' = ANY (said)) AS w
+             CROSS JOIN LATERAL with_meaning('turns', w.ids, w.scores, meant, model, only_session, only_speaker, since,
+                                             until, pool) AS r
+             WHERE 'turns' = ANY (said)
              UNION ALL
             SELECT 'chunks', r.id::text, 0.5 * r.score, r.id, NULL
               FROM (SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(f.score ORDER BY f.place) AS scores
                       FROM rank_chunks(driving, words, weights, attempt = 0, only_session, only_speaker, since, until,
                                        pool) WITH ORDINALITY AS f (id, score, place)
-                     WHERE 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS w,
-                   LATERAL (SELECT * FROM unnest(w.ids, w.scores) AS u (id, score) WHERE by_words_alone
-                             UNION ALL
-                            SELECT * FROM with_meaning('chunks', w.ids, w.scores, meaning, model, only_session, only_speaker,
-                                                       since, until, pool)
-                             WHERE NOT by_words_alone AND 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS r
+                     WHERE 'chunks' = ANY (said)) AS w
+             CROSS JOIN LATERAL with_meaning('chunks', w.ids, w.scores, meant, model, only_session, only_speaker, since,
+                                             until, pool) AS r
+             WHERE 'chunks' = ANY (said)
              UNION ALL
             SELECT 'memories', r.root::text, r.score, r.root, r.id
               FROM rank_memories(wide, words, weights, only_session, only_type, only_speaker, since, until, as_of, pool) AS r
@@ -2051,10 +2045,15 @@ CREATE FUNCTION public.with_meaning(kind text, ids bigint[], scores double preci
     AS $_$
 -- A list of turns or chunks found by words, with those that mean nearly what is asked: both scores are measured in
 -- standard deviations and added. The scores of the list go to the places of the new one, so that they compare with others.
+-- Without a vector for the question, or any for texts, the list as it is.
 #variable_conflict use_column
 DECLARE
     weight real := (SELECT CASE kind WHEN 'turns' THEN s.turn_meaning ELSE s.chunk_meaning END FROM search_settings s);
 BEGIN
+    IF meaning IS NULL OR to_regclass('turn_vectors') IS NULL THEN
+        RETURN QUERY SELECT * FROM unnest(ids, scores);
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format($sql$
         WITH by_words AS (
             SELECT w.id, w.score, w.place FROM unnest($1, $2) WITH ORDINALITY AS w (id, score, place)
@@ -2570,8 +2569,6 @@ CREATE INDEX artifacts_by_task ON public.artifacts USING btree (task_id) WHERE (
 
 CREATE INDEX artifacts_lexemes ON public.artifacts USING gin (lexemes);
 
-CREATE INDEX artifacts_words ON public.artifacts USING gin (to_tsvector('english'::regconfig, content));
-
 CREATE INDEX conversation_chunks_by_delivery ON public.conversation_chunks USING btree (delivery) WHERE (delivery IS NOT NULL);
 
 CREATE INDEX conversation_chunks_first_turn ON public.conversation_chunks USING btree (first_turn);
@@ -2678,13 +2675,13 @@ CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.memories FOR EAC
 
 CREATE TRIGGER count_moved AFTER UPDATE OF session_id ON public.tasks FOR EACH ROW WHEN ((old.session_id IS DISTINCT FROM new.session_id)) EXECUTE FUNCTION public.move_session_count('task_count');
 
-CREATE TRIGGER count_words_deleted AFTER DELETE ON public.conversation_chunks REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
+CREATE TRIGGER count_words_deleted AFTER DELETE ON public.conversation_chunks REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
 
-CREATE TRIGGER count_words_inserted AFTER INSERT ON public.conversation_chunks REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
+CREATE TRIGGER count_words_inserted AFTER INSERT ON public.conversation_chunks REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
 
 CREATE TRIGGER count_words_truncated AFTER TRUNCATE ON public.conversation_chunks FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
 
-CREATE TRIGGER count_words_updated AFTER UPDATE ON public.conversation_chunks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
+CREATE TRIGGER count_words_updated AFTER UPDATE ON public.conversation_chunks REFERENCING OLD TABLE AS old_rows NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_words();
 
 CREATE TRIGGER doubt_tasks AFTER UPDATE ON public.memories FOR EACH ROW WHEN ((old.superseded_by IS DISTINCT FROM new.superseded_by)) EXECUTE FUNCTION public.doubt_tasks();
 

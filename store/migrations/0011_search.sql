@@ -4,7 +4,8 @@
 --     search_words      how many chunks hold each word; kept by triggers on chunks
 --     search_terms      a question to weighted words: its own, their other forms, near spellings
 --     bm25              the score of one text
---     rank_turns, rank_chunks, rank_others                                                  one list of a kind each
+--     rank_turns, rank_chunks, rank_memories, rank_tasks, rank_artifacts                    a list of each kind
+--     with_meaning      a list of turns or chunks, by vectors, too, where there are some
 --     search            one list over all kinds
 
 -- Languages
@@ -42,7 +43,7 @@ ALTER TABLE artifacts ADD COLUMN language text NOT NULL DEFAULT 'english';
 ALTER TABLE artifacts ADD COLUMN lexemes tsvector NOT NULL
     GENERATED ALWAYS AS (words_of(language, name || ' ' || content)) STORED;
 
-DROP INDEX turns_words;
+DROP INDEX turns_words, artifacts_words;  -- only the search before this one asked by them
 -- A chunk's lexemes stay beside it, uncompressed: search reads them all.
 ALTER TABLE conversation_chunks SET (toast_tuple_target = 6000);
 ALTER TABLE turns ALTER COLUMN language DROP DEFAULT;
@@ -128,6 +129,7 @@ END $$;
 CREATE FUNCTION count_words() RETURNS trigger LANGUAGE plpgsql AS $$
 -- Notes what a statement on chunks changed, and adds up when that is much, or sixteen statements have, or there is little.
 DECLARE
+    sign   integer := CASE TG_OP WHEN 'DELETE' THEN -1 ELSE 1 END;
     told   text[];
     counts integer[];
 BEGIN
@@ -135,20 +137,16 @@ BEGIN
         DELETE FROM search_words;
         DELETE FROM search_changes;
         RETURN NULL;
-    ELSIF TG_OP = 'INSERT' THEN
-        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
-            SELECT word, count(*) AS n FROM new_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word
-             GROUP BY word) AS c;
-    ELSIF TG_OP = 'DELETE' THEN
-        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
-            SELECT word, -count(*) AS n FROM old_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word
-             GROUP BY word) AS c;
-    ELSE
+    ELSIF TG_OP = 'UPDATE' THEN
         SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
             SELECT b.word, sum(b.n) AS n
-              FROM (SELECT unnest(tsvector_to_array(r.lexemes)) AS word, 1 AS n FROM new_rows r
+              FROM (SELECT unnest(tsvector_to_array(r.lexemes)) AS word, 1 AS n FROM changed_rows r
                      UNION ALL SELECT unnest(tsvector_to_array(r.lexemes)), -1 FROM old_rows r) AS b
              GROUP BY b.word HAVING sum(b.n) <> 0) AS c;
+    ELSE
+        SELECT array_agg(c.word), array_agg(c.n) INTO told, counts FROM (
+            SELECT word, sign * count(*) AS n
+              FROM changed_rows r, unnest(tsvector_to_array(r.lexemes) || ARRAY['']) AS word GROUP BY word) AS c;
     END IF;
     IF told IS NOT NULL THEN
         INSERT INTO search_changes (words, counts) VALUES (told, counts);
@@ -159,12 +157,12 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER count_words_inserted AFTER INSERT ON conversation_chunks REFERENCING NEW TABLE AS new_rows
+CREATE TRIGGER count_words_inserted AFTER INSERT ON conversation_chunks REFERENCING NEW TABLE AS changed_rows
     FOR EACH STATEMENT EXECUTE FUNCTION count_words();
-CREATE TRIGGER count_words_deleted AFTER DELETE ON conversation_chunks REFERENCING OLD TABLE AS old_rows
+CREATE TRIGGER count_words_deleted AFTER DELETE ON conversation_chunks REFERENCING OLD TABLE AS changed_rows
     FOR EACH STATEMENT EXECUTE FUNCTION count_words();
-CREATE TRIGGER count_words_updated AFTER UPDATE ON conversation_chunks REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION count_words();
+CREATE TRIGGER count_words_updated AFTER UPDATE ON conversation_chunks
+    REFERENCING OLD TABLE AS old_rows NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION count_words();
 CREATE TRIGGER count_words_truncated AFTER TRUNCATE ON conversation_chunks FOR EACH STATEMENT EXECUTE FUNCTION count_words();
 
 CREATE FUNCTION recount_search_words() RETURNS void LANGUAGE plpgsql AS $$
@@ -475,7 +473,7 @@ BEGIN
     SELECT * INTO s FROM search_settings;
     RETURN QUERY
     SELECT f.id, b.score
-      FROM (SELECT t.id, t.created, w.words AS lexemes, avg(length(w.words)) OVER () AS average
+      FROM (SELECT t.id, w.words AS lexemes, avg(length(w.words)) OVER () AS average
               FROM (SELECT * FROM task_words o WHERE o.words @@ driving LIMIT 4000) AS w JOIN tasks t ON t.id = w.task_id
              WHERE (only_session IS NULL OR t.session_id = only_session) AND (only_type IS NULL OR t.task_type = only_type)
                AND (only_agent IS NULL OR lower(t.agent_name) = lower(only_agent))
@@ -496,7 +494,7 @@ BEGIN
     SELECT * INTO s FROM search_settings;
     RETURN QUERY
     SELECT f.id, b.score
-      FROM (SELECT a.id, a.created, a.lexemes, avg(length(a.lexemes)) OVER () AS average
+      FROM (SELECT a.id, a.lexemes, avg(length(a.lexemes)) OVER () AS average
               FROM (SELECT * FROM artifacts o WHERE o.lexemes @@ driving LIMIT 4000) AS a
              WHERE (only_session IS NULL OR a.session_id = only_session) AND (only_type IS NULL OR a.type = only_type)
                AND (since IS NULL OR a.created >= since) AND (until IS NULL OR a.created < until)) AS f
@@ -545,10 +543,15 @@ CREATE FUNCTION with_meaning(
 RETURNS TABLE (id bigint, score double precision) LANGUAGE plpgsql STABLE AS $$
 -- A list of turns or chunks found by words, with those that mean nearly what is asked: both scores are measured in
 -- standard deviations and added. The scores of the list go to the places of the new one, so that they compare with others.
+-- Without a vector for the question, or any for texts, the list as it is.
 #variable_conflict use_column
 DECLARE
     weight real := (SELECT CASE kind WHEN 'turns' THEN s.turn_meaning ELSE s.chunk_meaning END FROM search_settings s);
 BEGIN
+    IF meaning IS NULL OR to_regclass('turn_vectors') IS NULL THEN
+        RETURN QUERY SELECT * FROM unnest(ids, scores);
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format($sql$
         WITH by_words AS (
             SELECT w.id, w.score, w.place FROM unnest($1, $2) WITH ORDINALITY AS w (id, score, place)
@@ -641,7 +644,8 @@ DECLARE
     chunks    bigint[];
     best      double precision;
     few       boolean;
-    by_words_alone boolean;
+    meant     real[];
+    said      text[] := CASE WHEN only_type IS NULL AND as_of IS NULL THEN kinds ELSE '{}' END;  -- of turns and chunks
     driving   tsquery;  -- what is looked at, of turns and chunks
     wide      tsquery;  -- and of memories, tasks and artifacts, which are fewer and say things their own way
     must      tsquery;
@@ -665,30 +669,26 @@ BEGIN
             driving := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 500 END);
             wide := search_driving(asked, words, chunks, CASE WHEN only_session IS NULL AND attempt = 1 THEN 20000 END);
         END IF;
-        by_words_alone := meaning IS NULL OR attempt = 0 OR to_regclass('turn_vectors') IS NULL;
+        meant := CASE WHEN attempt > 0 THEN meaning END;
         RETURN QUERY
         WITH ranked AS (
             SELECT 'turns' AS kind, r.id::text AS id, 0.6 * r.score AS score, r.id AS number, NULL::bigint AS saying
               FROM (SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(f.score ORDER BY f.place) AS scores
                       FROM rank_turns(driving, words, weights, named, attempt = 0 OR few, only_session, only_speaker, since,
                                       until, pool) WITH ORDINALITY AS f (id, score, place)
-                     WHERE 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS w,
-                   LATERAL (SELECT * FROM unnest(w.ids, w.scores) AS u (id, score) WHERE by_words_alone
-                             UNION ALL
-                            SELECT * FROM with_meaning('turns', w.ids, w.scores, meaning, model, only_session, only_speaker,
-                                                       since, until, pool)
-                             WHERE NOT by_words_alone AND 'turns' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS r
+                     WHERE 'turns' = ANY (said)) AS w
+             CROSS JOIN LATERAL with_meaning('turns', w.ids, w.scores, meant, model, only_session, only_speaker, since,
+                                             until, pool) AS r
+             WHERE 'turns' = ANY (said)
              UNION ALL
             SELECT 'chunks', r.id::text, 0.5 * r.score, r.id, NULL
               FROM (SELECT array_agg(f.id ORDER BY f.place) AS ids, array_agg(f.score ORDER BY f.place) AS scores
                       FROM rank_chunks(driving, words, weights, attempt = 0, only_session, only_speaker, since, until,
                                        pool) WITH ORDINALITY AS f (id, score, place)
-                     WHERE 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS w,
-                   LATERAL (SELECT * FROM unnest(w.ids, w.scores) AS u (id, score) WHERE by_words_alone
-                             UNION ALL
-                            SELECT * FROM with_meaning('chunks', w.ids, w.scores, meaning, model, only_session, only_speaker,
-                                                       since, until, pool)
-                             WHERE NOT by_words_alone AND 'chunks' = ANY (kinds) AND only_type IS NULL AND as_of IS NULL) AS r
+                     WHERE 'chunks' = ANY (said)) AS w
+             CROSS JOIN LATERAL with_meaning('chunks', w.ids, w.scores, meant, model, only_session, only_speaker, since,
+                                             until, pool) AS r
+             WHERE 'chunks' = ANY (said)
              UNION ALL
             SELECT 'memories', r.root::text, r.score, r.root, r.id
               FROM rank_memories(wide, words, weights, only_session, only_type, only_speaker, since, until, as_of, pool) AS r
