@@ -9,20 +9,17 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from domain.settings import Settings
 from ops.bench import Row, row
 from ops.bench_drain import backlog
-from ops.demo import folder_for
-from ops.embedded import EmbeddedServers
 from ops.output import note
-from processors.jobs import Workshop, process_deliveries
-from processors.queueing import DeliveryQueue
-from store import bench, deliveries
-from store.database import Connection, Pool, connect
+from ops.scratch import scratch_database, write
+from store import bench
+from store.database import Connection, connect
 from store.migrate import migrate
 from store.search import search
 
@@ -78,17 +75,12 @@ class Talk:
 
 def bench_search(settings: Settings, *, deep: bool = False, sizes: Sizes | None = None) -> list[Row]:
     sizes = sizes or Sizes()
-    with folder_for(None) as folder:
-        servers = EmbeddedServers(folder, server_user=settings.server_user, postgres_bin=settings.postgres_bin)
-        with servers:
-            conninfo = servers.database_url or ""
-            migrate(conninfo)
-            with connect(conninfo, "bench") as conn:
-                bench.take_time(conn)
-                talk = Talk()
-                rows = turns(conn, talk, sizes)
-                rows += chunks(conn, talk, sizes.deep_chunks if deep else sizes.chunks, sizes)
-                return rows + writing(settings, conn, conninfo)
+    with scratch_database(settings) as conninfo, connect(conninfo, "bench") as conn:
+        bench.take_time(conn)
+        talk = Talk()
+        rows = turns(conn, talk, sizes)
+        rows += chunks(conn, talk, sizes.deep_chunks if deep else sizes.chunks, sizes)
+        return rows + writing(settings, conn, conninfo)
 
 
 def turns(conn: Connection, talk: Talk, sizes: Sizes) -> list[Row]:
@@ -140,7 +132,6 @@ def writing(settings: Settings, conn: Connection, conninfo: str) -> list[Row]:
     bench.create_database(conn, "bare")
     bare = bench.with_database(conninfo, "bare")
     migrate(bare)
-    shop = Workshop(cast("Pool", None), cast("DeliveryQueue", None), settings)  # nothing that is called here uses them
     rates: dict[str, list[float]] = {conninfo: [], bare: []}
     with connect(conninfo, "bench") as indexed, connect(bare, "bench") as plain:
         bench.without_search(plain)
@@ -149,9 +140,7 @@ def writing(settings: Settings, conn: Connection, conninfo: str) -> list[Row]:
                 arrived = backlog(WRITTEN)
                 started = time.perf_counter()
                 for first in range(0, WRITTEN, 20):
-                    some = arrived[first : first + 20]
-                    deliveries.record(one, some)
-                    process_deliveries(one, shop, [delivery.key for delivery in some])
+                    write(one, settings, arrived[first : first + 20])
                 rates[address].append(WRITTEN / (time.perf_counter() - started))
     with_it, without = (statistics.median(rates[address][1:]) for address in (conninfo, bare))
     found = row("transcripts of 30 turns written, with all that search needs", with_it, "/s", reference=round(without))

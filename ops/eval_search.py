@@ -3,21 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import orjson
 
 from domain.delivery import Delivery
 from domain.errors import Refused
 from domain.settings import Settings
-from ops.demo import folder_for
-from ops.embedded import EmbeddedServers
-from processors.jobs import Workshop, process_deliveries
-from processors.queueing import DeliveryQueue
+from ops.scratch import scratch_database, write
 from store import chunks, deliveries, sessions
-from store.database import Connection, Pool, connect
+from store.database import Connection, connect
 from store.embedding import Embedder, embedder, fill, meaning_of, prepare
-from store.migrate import migrate
 from store.search import search
 
 Unit = Literal["turn", "window"]
@@ -29,29 +25,20 @@ Conversation = Mapping[str, Any]
 @contextmanager
 def scratch(settings: Settings, conversations: Sequence[Conversation]) -> Iterator[Connection]:
     """A database of its own that holds the conversations, each as a session of its name."""
-    with folder_for(None) as folder:
-        servers = EmbeddedServers(folder, server_user=settings.server_user, postgres_bin=settings.postgres_bin)
-        with servers:
-            conninfo = servers.database_url or ""
-            migrate(conninfo)
-            with connect(conninfo, "eval") as conn:
-                write(conn, settings, conversations)
-                if (asked := embedder(settings)) is not None:
-                    prepare(conn)
-                    fill(conn, asked, most=10**9)
-                yield conn
+    with scratch_database(settings) as conninfo, connect(conninfo, "eval") as conn:
+        tell(conn, settings, conversations)
+        if (asked := embedder(settings)) is not None:
+            prepare(conn)
+            fill(conn, asked, most=10**9)
+        yield conn
 
 
-def write(conn: Connection, settings: Settings, conversations: Sequence[Conversation]) -> None:
+def tell(conn: Connection, settings: Settings, conversations: Sequence[Conversation]) -> None:
     """Has the workers' code read, chunk and keep them, as if each had come as one delivery."""
-    shop = Workshop(cast("Pool", None), cast("DeliveryQueue", None), settings)  # nothing that is called here uses them
     for conversation in conversations:
-        body = orjson.dumps({"session": str(conversation["conversation"]), "turns": turns_of(conversation)})
-        arrived = Delivery(
-            "generic", str(conversation["conversation"]), "transcript", datetime.now(UTC), "application/json", body
-        )
-        deliveries.record(conn, [arrived])
-        process_deliveries(conn, shop, [arrived.key])
+        name = str(conversation["conversation"])
+        body = orjson.dumps({"session": name, "turns": turns_of(conversation)})
+        write(conn, settings, [Delivery("generic", name, "transcript", datetime.now(UTC), "application/json", body)])
     if states := {state: n for state, n in deliveries.count_states(conn).items() if state != "processed"}:
         raise Refused(f"Not all conversations could be read: {states}.")
 

@@ -1,0 +1,36 @@
+"""A PostgreSQL of its own for a while, and the workers' code on it without a queue: for benchmarks and evaluations."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+from domain.delivery import Delivery
+from domain.settings import Settings
+from ops.demo import folder_for
+from ops.embedded import EmbeddedServers
+from processors.jobs import Workshop, process_deliveries
+from processors.queueing import DeliveryQueue
+from store import deliveries
+from store.database import Connection, Pool
+from store.migrate import migrate
+
+
+@contextmanager
+def scratch_database(settings: Settings) -> Iterator[str]:
+    """The address of a fresh database with today's schema."""
+    with (
+        folder_for(None) as folder,
+        EmbeddedServers(
+            folder, server_user=settings.server_user, postgres_bin=settings.postgres_bin, valkey=False
+        ) as servers,
+    ):
+        assert servers.database_url is not None
+        migrate(servers.database_url)
+        yield servers.database_url
+
+
+def write(conn: Connection, settings: Settings, arrived: Sequence[Delivery]) -> None:
+    """Has deliveries recorded and processed as one batch of a worker."""
+    shop = Workshop(cast("Pool", None), cast("DeliveryQueue", None), settings)  # nothing that is called here uses them
+    deliveries.record(conn, arrived)
+    process_deliveries(conn, shop, [delivery.key for delivery in arrived])
