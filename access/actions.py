@@ -15,7 +15,6 @@ from domain.task import TASK_STATES, ArtifactDraft
 from store import agents, artifacts, chunks, deliveries, extraction, memories, sessions, tasks
 from store import search as text_search
 from store.database import Connection, Row
-from store.embedding import Embedder, meaning_of
 
 PAGE = 50
 PAGE_MOST = 1000
@@ -390,23 +389,24 @@ def search(
     *,
     cursor: int = 0,
     limit: int = 10,
-    unfinished: bool = False,
-    embedder: Embedder | None = None,
-    **filters: Any,
+    **how: Any,
 ) -> dict[str, Any]:
     """A page of hits, best first, each with a `link` to its place; `next` is what `cursor` takes to go on.
 
-    `filters` are those of store.search.Filters.
+    `how` is what else store.search.search takes.
     """
-    meaning = {} if unfinished else meaning_of(embedder, query)
-    rows = text_search.search(conn, query, unfinished=unfinished, limit=limit, skip=cursor, **meaning, **filters)
+    rows = text_search.search(conn, query, limit=limit, skip=cursor, **how)
     more = len(rows) == limit and cursor + 2 * limit <= text_search.MOST_RESULTS
-    return {"items": [row | {"link": link_to(row)} for row in rows], "next": str(cursor + limit) if more else None}
+    return {"items": linked(rows), "next": str(cursor + limit) if more else None}
 
 
 def search_facets(conn: Connection, query: str, **filters: Any) -> dict[str, Any]:
     """How the best hits spread over kinds, types, sessions, speakers and months."""
     return {"items": text_search.facets(conn, query, **filters), "next": None}
+
+
+def linked(hits: Sequence[Row]) -> list[Row]:
+    return [hit | {"link": link_to(hit)} for hit in hits]
 
 
 def link_to(hit: Row) -> str:
@@ -421,10 +421,10 @@ def related_to_memory(conn: Connection, memory: int, *, limit: int = 10) -> dict
     """What else was said about what a memory says, in other sessions, too."""
     row = found(memories.get(conn, memory), "memory")
     hits = text_search.related(conn, f"{row['title']} {row['quote'] or ''}", memory=memory, limit=checked_limit(limit))
-    return {"items": [hit | {"link": link_to(hit)} for hit in hits], "next": None}
+    return {"items": linked(hits), "next": None}
 
 
 def related_to_task(conn: Connection, task_id: str, *, limit: int = 10) -> dict[str, Any]:
     row = found(tasks.get(conn, task_id), "task")
     hits = text_search.related(conn, row["title"], task=task_id, limit=checked_limit(limit))
-    return {"items": [hit | {"link": link_to(hit)} for hit in hits], "next": None}
+    return {"items": linked(hits), "next": None}

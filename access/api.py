@@ -23,7 +23,7 @@ from domain.errors import Forbidden, InvalidRequest, NotFound
 from domain.settings import Settings
 from domain.task import ArtifactDraft
 from store.database import Connection, Pool, borrowed
-from store.embedding import Embedder, embedder
+from store.embedding import embedder, meaning_of
 from store.search import DEFAULT_KINDS
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -171,8 +171,17 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
     token = settings.token.get_secret_value() if settings.token else None
     asked = embedder(settings)
 
-    def route(path: str, act: Callable[[Connection, Request, bytes], Any], method: str = "GET") -> Route:
-        return Route("/api" + path, guarded(token, pool, act), methods=[method])
+    def route(
+        path: str,
+        act: Callable[[Connection, Request, bytes], Any],
+        method: str = "GET",
+        ahead: Callable[[Request], None] | None = None,
+    ) -> Route:
+        return Route("/api" + path, guarded(token, pool, act, ahead), methods=[method])
+
+    def ask_meaning(request: Request) -> None:
+        question = "" if query(request, "unfinished", bool, False) else query(request, "q", str, "")
+        request.state.meaning = meaning_of(asked, question)
 
     return [
         route("/sessions", list_sessions),
@@ -210,18 +219,24 @@ def api_routes(settings: Settings, pool: Pool) -> list[Route]:
         route("/deliveries/{id}/body", get_delivery_body),
         route("/deliveries/{id}/replay", lambda conn, r, _: actions.replay_delivery(conn, r.path_params["id"]), "POST"),
         route("/deliveries/replay", replay_deliveries, "POST"),
-        route("/search", lambda conn, r, _: search(conn, r, asked)),
+        route("/search", search, ahead=ask_meaning),
         route("/search/facets", search_facets),
-        route("/context", lambda conn, r, _: get_context(conn, r, asked)),
+        route("/context", get_context, ahead=ask_meaning),
     ]
 
 
 def guarded(
-    token: str | None, pool: Pool, act: Callable[[Connection, Request, bytes], Any]
+    token: str | None,
+    pool: Pool,
+    act: Callable[[Connection, Request, bytes], Any],
+    ahead: Callable[[Request], None] | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The four steps of every handler: who asks, what for, act, respond."""
+    """The four steps of every handler: who asks, what for, act, respond. `ahead` asks others, before it has a
+    connection, and leaves what it learns in request.state."""
 
     def respond(request: Request, body: bytes) -> Response:
+        if ahead is not None:
+            ahead(request)
         with borrowed(pool) as conn:
             answer = act(conn, request, body)
         if isinstance(answer, Response):
@@ -401,25 +416,26 @@ def get_delivery_body(conn: Connection, request: Request, body: bytes) -> Respon
 
 
 def filters_of(request: Request) -> dict[str, Any]:
-    filters: dict[str, Any] = {"kinds": request.query_params.getlist("in") or DEFAULT_KINDS}
-    filters |= {field: query(request, name, str) for name, field in FILTERS.items()}
+    filters: dict[str, Any] = {
+        "kinds": request.query_params.getlist("in") or DEFAULT_KINDS,
+        "session_id": query(request, "session", str),
+        "type": query(request, "type", str),
+        "speaker": query(request, "speaker", str),
+    }
     for name in ("since", "until", "as_of"):
         at = query(request, name, datetime)
         filters[name] = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
     return filters
 
 
-FILTERS = {"session": "session_id", "type": "type", "speaker": "speaker"}
-
-
-def search(conn: Connection, request: Request, asked: Embedder | None) -> Any:
+def search(conn: Connection, request: Request, body: bytes) -> Any:
     return actions.search(
         conn,
         query(request, "q", str, ""),
         cursor=query(request, "cursor", Integer, 0),
         limit=limit_of(request, 10),
         unfinished=query(request, "unfinished", bool, False),
-        embedder=asked,
+        **request.state.meaning,
         **filters_of(request),
     )
 
@@ -428,7 +444,7 @@ def search_facets(conn: Connection, request: Request, body: bytes) -> Any:
     return actions.search_facets(conn, query(request, "q", str, ""), **filters_of(request))
 
 
-def get_context(conn: Connection, request: Request, asked: Embedder | None) -> Any:
+def get_context(conn: Connection, request: Request, body: bytes) -> Any:
     question, session = query(request, "q", str, ""), query(request, "session", str)
     tokens = query(request, "tokens", Integer, 1500)
-    return context(conn, question, tokens=tokens, session_id=session, embedder=asked)
+    return context(conn, question, tokens=tokens, session_id=session, **request.state.meaning)

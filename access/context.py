@@ -11,7 +11,6 @@ from access.actions import link_to
 from domain.errors import InvalidRequest
 from store import search as text_search
 from store.database import Connection, Row
-from store.embedding import Embedder, meaning_of
 
 CHARACTERS_A_TOKEN = 4  # of English, by the rule of thumb of most tokenizers
 FEWEST_TOKENS, MOST_TOKENS = 50, 100_000
@@ -25,18 +24,18 @@ def context(
     *,
     tokens: int = 1500,
     session_id: str | None = None,
-    embedder: Embedder | None = None,
+    **meaning: Any,
 ) -> dict[str, Any]:
     """{question, tokens, memories, passages, text}: the best of both that fit into so many tokens, each once.
 
     `memories` are in force: not rejected, not replaced. `passages` are runs of turns around those that were found, best
     first. `text` is all of it as one, ready for a prompt; `tokens` is what it takes, as far as can be guessed.
+    `meaning` is what store.embedding.meaning_of gives.
     """
     if not FEWEST_TOKENS <= tokens <= MOST_TOKENS:
         raise InvalidRequest(f"`tokens` is {FEWEST_TOKENS} to {MOST_TOKENS}.")
     hits = text_search.search(conn, question, kinds=["memories"], session_id=session_id, limit=MEMORIES)
     memories = [memory_of(hit) for hit in hits if hit["superseded_by"] is None]
-    meaning = meaning_of(embedder, question)
     turns = text_search.search(conn, question, kinds=["turns"], session_id=session_id, limit=TURNS, **meaning)
     passages = list(passages_of(conn, turns))
     kept, left = fitting(memories, tokens * MEMORIES_SHARE if passages else tokens)

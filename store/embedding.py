@@ -6,6 +6,7 @@ server does not answer.
 
 import logging
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -52,10 +53,11 @@ class EmbeddingServer:
         key = settings.embeddings_key.get_secret_value() if settings.embeddings_key else None
         self.model = settings.embeddings_model or ""
         self.prefixes = (settings.embeddings_question_prefix, settings.embeddings_text_prefix)
+        self.timeout_seconds = settings.embeddings_timeout_seconds
         self.client = httpx2.Client(
             base_url=settings.embeddings_url or "",
             headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=settings.embeddings_timeout_seconds,
+            timeout=self.timeout_seconds,
             follow_redirects=False,
         )
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log whole URLs
@@ -67,18 +69,18 @@ class EmbeddingServer:
         return self._vectors([f"{self.prefixes[1]} {text[:TEXT_CHARS]}".strip() for text in texts])
 
     def _vectors(self, texts: Sequence[str]) -> list[list[float]]:
+        body, last_moment = bytearray(), time.monotonic() + self.timeout_seconds
         try:
             with self.client.stream("POST", "embeddings", json={"model": self.model, "input": list(texts)}) as response:
                 if response.status_code != 200:
                     raise EmbeddingFailed(f"The embedding server answered {response.status_code}.")
-                body = b""
                 for piece in response.iter_bytes():
                     body += piece
-                    if len(body) > ANSWER_BYTES:
-                        raise EmbeddingFailed("The embedding server's answer is too long.")
+                    if len(body) > ANSWER_BYTES or time.monotonic() > last_moment:
+                        raise EmbeddingFailed("The embedding server's answer is too long, or takes too long.")
         except httpx2.HTTPError as error:
             raise EmbeddingFailed(f"The embedding server cannot be asked ({type(error).__name__}).") from None
-        return read_vectors(body, len(texts))
+        return read_vectors(bytes(body), len(texts))
 
 
 def read_vectors(body: bytes, expected: int) -> list[list[float]]:

@@ -34,7 +34,7 @@ class Filters:
     until: datetime | None = None
     as_of: datetime | None = None
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         if unknown := sorted(set(self.kinds) - set(KINDS)):
             raise InvalidRequest(f"There is nothing called {unknown[0]} to search; choose from {', '.join(KINDS)}.")
         if self.since is not None and self.until is not None and self.since > self.until:
@@ -100,7 +100,6 @@ def related(
 
 
 def parameters(query: str, filters: Filters) -> dict[str, Any]:
-    filters.check()
     return {**asdict(filters), "kinds": list(filters.kinds), "query": query.replace("\x00", " ")[:QUERY_CHARS]}
 
 

@@ -7,13 +7,17 @@ from http.server import BaseHTTPRequestHandler
 
 import orjson
 import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from access.api import api_routes
 from domain.errors import SettingsError
 from domain.settings import Settings
 from processors.__main__ import open_workshop
 from processors.jobs import Workshop, sweep
 from store import embedding
-from store.database import Connection
+from store.database import Connection, open_pool
 from store.embedding import EmbeddingFailed, EmbeddingServer, meaning_of, read_vectors
 from store.search import search
 from tests.conftest import delivery
@@ -191,6 +195,39 @@ def test_without_pgvector_the_worker_says_what_to_do(
     monkeypatch.setitem(embedding.SQL, "prepare", "CREATE EXTENSION no_such_extension")
     with pytest.raises(SettingsError, match="vector"):
         embedding.prepare(conn)
+
+
+def test_the_api_asks_for_the_meaning_while_it_holds_no_connection(
+    asking: Workshop, settings: Settings, model: Model
+) -> None:
+    tell(asking)
+    sweep(asking)
+    known = with_server(settings, model).model_copy(update={"token": SecretStr("the-token")})
+    with (
+        open_pool(settings.conninfo(), "test", 1) as pool,
+        TestClient(Starlette(routes=api_routes(known, pool))) as api,
+    ):
+
+        def answer_if_free(request: BaseHTTPRequestHandler) -> None:
+            with pool.connection(timeout=5):  # the only one there is
+                model.answer(request)
+
+        model.api.routes[ROUTE] = answer_if_free
+        for path, found in (("/search", "items"), ("/context", "passages")):
+            headers = {"authorization": "Bearer the-token"}
+            reply = api.get(f"/api{path}", params={"q": "Where is the dog?"}, headers=headers).json()
+            assert SAID[0] in str(reply[found][0])
+
+
+def test_a_beginning_of_a_word_has_no_meaning(asking: Workshop, settings: Settings, model: Model) -> None:
+    known = with_server(settings, model).model_copy(update={"token": SecretStr("the-token")})
+    with (
+        open_pool(settings.conninfo(), "test", 1) as pool,
+        TestClient(Starlette(routes=api_routes(known, pool))) as api,
+    ):
+        headers = {"authorization": "Bearer the-token"}
+        assert api.get("/api/search?q=pup&unfinished=true", headers=headers).status_code == 200
+    assert model.api.asked == []
 
 
 def test_off_is_the_default(shop: Workshop) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import SettingsError
-from domain.session import language_of
+from domain.session import LANGUAGES, SIMPLE, language_of
 from domain.settings import Settings
 from processors.jobs import Workshop
 from store.database import Connection
@@ -29,6 +29,12 @@ from tests.processors.workshop import accept, work
 )
 def test_names_and_codes_mean_a_language(told: str | None, language: str | None) -> None:
     assert language_of(told) == language
+
+
+def test_the_database_knows_every_language_that_a_code_may_mean(conn: Connection) -> None:
+    for name in {*LANGUAGES.values(), SIMPLE}:
+        row = conn.execute("SELECT is_language(%s) AND words_of(%s, '42') @@ '42' AS known", [name, name]).fetchone()
+        assert row == {"known": True}, name
 
 
 def language(conn: Connection, session: str) -> tuple[str, set[str]]:
