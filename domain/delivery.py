@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from domain.memory import MemoryDraft
 from domain.session import ChunkFormat, SessionDraft, Turn
-from domain.task import ArtifactDraft, TaskDraft
+from domain.task import ArtifactDraft, TaskAnswer, TaskDraft
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
 NATIVE = "native"  # the source of POST /webhook without a name
+TASK_COMMAND = "task_command"  # the native kind that wants something run
 
 # The names that endpoint and worker must agree on. They are a contract between versions that run side by side.
 QUEUE_NAME = "deliveries"
@@ -45,6 +46,7 @@ class Delivery:
     fetched: tuple[bytes, ...] = ()
     readings: int = 0
     sync: bool = False
+    trace: str = field(default="", compare=False)  # the span that accepted it, in W3C's form; in Redis only
     key: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -89,6 +91,13 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """A native client's wish that something be run: its `task_command`, not looked at yet. Most services grant none."""
+
+    body: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What a reader made of a delivery: all of it is written in one transaction, or none.
 
@@ -103,4 +112,5 @@ class Reading:
     memories: tuple[MemoryDraft, ...] = ()
     tasks: tuple[TaskDraft, ...] = ()
     artifacts: tuple[ArtifactDraft, ...] = ()
+    answers: tuple[TaskAnswer, ...] = ()
     extent: Extent = "part"

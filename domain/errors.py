@@ -5,14 +5,19 @@
     │   ├── EmptyBody  BodyTooLarge  BodyTooSlow  InvalidJson  UnknownKind
     │   ├── InvalidApiKey  SignatureError  SignatureExpired  RateLimited
     │   ├── UnknownSource  InvalidRequest  MethodNotAllowed  Forbidden
+    │   ├── MissingScope  KeyReused  ChangedMeanwhile  UnsupportedMedia
     │   └── NotFound
     ├── TaskError                   a move of a task that its state or holder does not allow
     │   ├── ClaimLost  InvalidMove  AgentAtCapacity  NotAccepted
     │   └── UnknownAgent  UnknownTask
     ├── Unreadable                  an accepted delivery that says nothing we can read; it is kept
     │   └── UnknownEvent            of a kind that its source's reader does not know
+    ├── SessionForgotten            what an accepted delivery is for was forgotten; it is not kept
     ├── Unavailable                 our fault or a server's; the same request will do later
-    │   └── QueueUnavailable  QueueFull  DatabaseUnavailable
+    │   ├── QueueUnavailable  QueueFull  TooManyWaiting
+    │   ├── DatabaseUnavailable
+    │   │   └── DatabaseConflict    nobody's fault, and not held against what was asked
+    │   └── Unverified  SealedElsewhere
     └── SettingsError               the service cannot start as it is set up
 
 `code` never changes once published. The message is a sentence for people, `hint` says what to do next.
@@ -121,6 +126,32 @@ class Forbidden(Refused):
     hint = "Send `Authorization: Bearer TOKEN`; `ai-webhook up` keeps the token in its data folder."
 
 
+class MissingScope(Refused):
+    """The token is valid, and not for this."""
+
+    code = "missing_scope"
+    status = 403
+    hint = "`ai-webhook token create NAME --scope SCOPE` makes a token; docs/agents.md says what each scope opens."
+
+
+class KeyReused(Refused):
+    code = "idempotency_key_reused"
+    status = 422
+    hint = "Make a new key for every new request; send the old one only with the same request."
+
+
+class ChangedMeanwhile(Refused):
+    code = "changed_meanwhile"
+    status = 412
+    hint = "Read it again, and send the change with the version that it has now."
+
+
+class UnsupportedMedia(Refused):
+    code = "unsupported_media_type"
+    status = 415
+    hint = "Send JSON, with `Content-Type: application/json`."
+
+
 class NotFound(Refused):
     code = "not_found"
     status = 404
@@ -185,6 +216,12 @@ class UnknownEvent(Unreadable):
         super().__init__(f"The reader of {source} does not know this event.", code="unknown_event")
 
 
+class SessionForgotten(AIWebhookError):
+    code = "session_forgotten"
+    status = 410
+    hint = "Use another session, or make this one anew by POST /api/sessions."
+
+
 class Unavailable(AIWebhookError):
     code = "unavailable"
     status = 503
@@ -204,6 +241,32 @@ class QueueFull(Unavailable):
 
 class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
+
+
+class DatabaseConflict(DatabaseUnavailable):
+    """What was asked is not to blame: others were in its way, there was no room, or PostgreSQL was told to stop."""
+
+
+class TooManyWaiting(Unavailable):
+    code = "too_many_waiting"
+    hint = "Ask again later, or without waiting; AI_WEBHOOK_MAX_WAITING is how many may wait."
+
+
+class Unverified(Unavailable):
+    """What lies in Redis as a delivery, and no key of ours vouches for it. It is kept there and not processed."""
+
+    code = "unverified_delivery"
+    hint = (
+        "Set the same AI_WEBHOOK_QUEUE_KEY for endpoint and workers: what was accepted is then taken up by itself. "
+        "If they have the same, somebody else wrote to Redis."
+    )
+
+
+class SealedElsewhere(Unavailable):
+    """Bytes that were sealed with a key which is not set here, or were changed since."""
+
+    code = "encryption_key_missing"
+    hint = "Add that key to AI_WEBHOOK_ENCRYPTION_KEY, after a comma; nothing is lost meanwhile."
 
 
 class SettingsError(AIWebhookError):

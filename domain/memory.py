@@ -8,7 +8,7 @@ MEMORY_TYPES: tuple[str, ...] = get_args(MemoryType)
 
 REVIEWS = ("proposed", "accepted", "rejected", "edited")  # what people said of a memory; nothing yet, at first
 
-Extractor = Literal["rules", "model", "llm", "sender"]
+Extractor = Literal["rules", "model", "llm", "sender", "person"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,20 @@ class TaskDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskAnswer:
+    """What a person answers to the question that a task is parked with."""
+
+    task_id: str
+    answer: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactDraft:
-    """Text that a sender or an agent leaves with a session or a task."""
+    """What a sender or an agent leaves with a session or a task: text, or bytes that are none."""
 
     name: str
-    content: str
+    content: str | bytes
     type: str = "document"
     format: str = "text"
     id: str | None = None
