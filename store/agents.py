@@ -1,6 +1,7 @@
 """The registry of agents: who they are, how many tasks they may hold, whether they are alive."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -9,6 +10,10 @@ from store.database import Connection, Row, all_rows, one_row, run
 from store.statements import statements
 
 SQL = statements("agents")
+
+MOST_WAITING = 1000
+MOST_ENDED = 20_000  # of an agent and a span, which takes some milliseconds
+MOST_TIMED = 1000
 
 
 def listing(conn: Connection) -> list[Row]:
@@ -60,3 +65,26 @@ def deregister(conn: Connection, name: str) -> int:
 def refresh(conn: Connection) -> None:
     """Writes the derived status and counts into the table, for those who read it."""
     run(conn, SQL["refresh"])
+
+
+def working(conn: Connection, *, after: str | None, limit: int) -> list[Row]:
+    """Agents by name, each with what it holds and what it could claim now; MOST_WAITING + 1 is more than that."""
+    return all_rows(conn, SQL["working"], {"after": after, "limit": limit, "most": MOST_WAITING})
+
+
+def ended(conn: Connection, names: Sequence[str], edges: Sequence[datetime]) -> list[Row]:
+    """How many tasks each agent completed and failed between one instant and the next; `number` counts the spans from
+    1, and those in which nothing ended are left out. Of a span no more than MOST_ENDED tasks are looked at."""
+    parameters = {"names": list(names), "starts": list(edges[:-1]), "ends": list(edges[1:]), "most": MOST_ENDED}
+    return all_rows(conn, SQL["ended"], parameters)
+
+
+def durations(conn: Connection, names: Sequence[str], since: datetime) -> dict[str, float]:
+    """The median seconds from claim to completion, by agent, of the latest MOST_TIMED since then."""
+    rows = all_rows(conn, SQL["durations"], {"names": list(names), "since": since, "most": MOST_TIMED})
+    return {row["name"]: row["median"] for row in rows}
+
+
+def holding(conn: Connection, names: Sequence[str], limit: int) -> list[Row]:
+    """What these agents hold now."""
+    return all_rows(conn, SQL["holding"], {"names": list(names), "limit": limit})

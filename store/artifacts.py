@@ -18,7 +18,8 @@ def attach(conn: Connection, session_id: str | None, draft: ArtifactDraft, *, de
         "task_id": draft.task_id,
         "type": draft.type,
         "name": draft.name,
-        "content": draft.content,
+        "content": draft.content if isinstance(draft.content, str) else "",
+        "bytes": draft.content if isinstance(draft.content, bytes) else None,
         "format": draft.format,
         "metadata": Jsonb(draft.metadata),
         "delivery": delivery,
@@ -30,7 +31,13 @@ def attach(conn: Connection, session_id: str | None, draft: ArtifactDraft, *, de
 
 
 def get(conn: Connection, artifact: str) -> Row | None:
+    """With its content, which is None where it is no text."""
     return one_row(conn, SQL["get"], {"id": artifact})
+
+
+def content(conn: Connection, artifact: str) -> Row | None:
+    """{name, format, content, is_text} with the content as bytes."""
+    return one_row(conn, SQL["content"], {"id": artifact})
 
 
 def listing(

@@ -27,6 +27,17 @@ def refill(conn: Connection, pending: int, done: int = 0) -> None:
     settle(conn, "tasks, task_events")
 
 
+def fill_queue(conn: Connection, agent_name: str, tasks: int) -> None:
+    """So many more tasks that wait for an agent."""
+    run(conn, SQL["fill_queue"], {"agent_name": agent_name, "tasks": tasks})
+
+
+def claim_to_completion(conn: Connection, agent_name: str, tasks: int) -> list[float]:
+    """Milliseconds that the agent's latest tasks took."""
+    rows = all_rows(conn, SQL["claim_to_completion"], {"agent_name": agent_name, "tasks": tasks})
+    return [row["milliseconds"] for row in rows]
+
+
 def fill(conn: Connection, statements: LiteralString, **numbers: int) -> None:
     """Runs several statements with numbers put into their text, which several at once allow in no other way."""
     with our_errors():
@@ -85,8 +96,23 @@ def usual_search(conn: Connection, table: LiteralString, query: str) -> list[Row
     return all_rows(conn, SQL[f"usual_{table}"], {"query": query})
 
 
+def table_bytes(conn: Connection) -> int:
+    row = one_row(conn, SQL["table_bytes"])
+    assert row is not None, "a sum has one row"
+    return int(row["size"])
+
+
 def search_bytes(conn: Connection) -> Row:
     """Bytes of the texts that can be searched, and of all that is kept for it: lexemes, indexes, counts."""
     row = one_row(conn, SQL["search_bytes"])
     assert row is not None, "a sum has one row"
     return row
+
+
+def fill_records(conn: Connection, *, memories: int, tasks: int, deliveries: int, words: Sequence[str]) -> None:
+    """What a console shows besides talk, in the sessions there are; then everything is as on a server at rest."""
+    run(conn, SQL["fill_memories"], {"many": memories, "words": list(words)})
+    fill(conn, SQL["fill_tasks"], many=tasks)
+    fill(conn, SQL["fill_deliveries"], many=deliveries)
+    with our_errors():
+        conn.execute(SQL["settle_all"])

@@ -8,7 +8,7 @@ SELECT register_agent('bench', 'bench', NULL, NULL)
 -- name: fill
 -- So many pending tasks, beside so many that are done, and no others. As a replica takes rows: no trigger, no check of keys.
 SET LOCAL session_replication_role = replica;
-TRUNCATE tasks, task_events, task_words, artifacts;
+TRUNCATE tasks, task_events CASCADE;
 INSERT INTO tasks (id, session_id, agent_name, title, status, completed)
 SELECT 'done-' || n, 'bench', 'bench', 'Task ' || n, 'completed', now() FROM generate_series(1, %(done)s) AS n;
 INSERT INTO tasks (id, session_id, agent_name, title)
@@ -34,6 +34,11 @@ SET statement_timeout = 0
 
 -- name: checkpoint
 CHECKPOINT
+
+-- name: table_bytes
+-- Without indexes, which no backup holds.
+SELECT sum(pg_table_size(c.oid))::bigint AS size FROM pg_class c
+ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
 
 -- name: add_sessions
 INSERT INTO sessions (id) SELECT format('%%s-%%s', %(prefix)s::text, n) FROM generate_series(0, %(many)s - 1) AS n
@@ -92,3 +97,51 @@ SELECT (SELECT sum(octet_length(text)) FROM turns) + (SELECT sum(octet_length(co
        + pg_relation_size('turns_lexemes') + pg_relation_size('conversation_chunks_lexemes')
        + pg_relation_size('conversation_chunks_words') + pg_total_relation_size('search_words')
        + pg_total_relation_size('search_changes') AS kept
+
+-- name: fill_queue
+INSERT INTO tasks (agent_name, title) SELECT %(agent_name)s, 'Look up price ' || n FROM generate_series(1, %(tasks)s::integer) AS n
+
+-- name: claim_to_completion
+SELECT EXTRACT(epoch FROM completed - claimed_at)::float8 * 1000 AS milliseconds
+  FROM tasks WHERE agent_name = %(agent_name)s AND status = 'completed' ORDER BY completed DESC LIMIT %(tasks)s
+
+-- name: fill_memories
+-- Of the last twelve weeks, said in the sessions there are: a quarter decisions, a fifth waiting for a review.
+INSERT INTO memories (session_id, type, key, title, content, confidence, review, language, created, said_at, speaker)
+SELECT s.ids[1 + n %% cardinality(s.ids)],
+       CASE n %% 4 WHEN 0 THEN 'decision' WHEN 1 THEN 'idea' WHEN 2 THEN 'action_item' ELSE 'fact' END, 'made ' || n,
+       format('%%s %%s %%s', t.words[1 + n %% cardinality(t.words)], t.words[1 + n / 7 %% cardinality(t.words)],
+              t.words[1 + n / 49 %% cardinality(t.words)]),
+       '{}', (n %% 100) / 100.0, CASE n %% 5 WHEN 0 THEN 'proposed' ELSE 'accepted' END, 'english', m.at, m.at,
+       CASE n %% 2 WHEN 0 THEN 'Ada' ELSE 'Bo' END
+  FROM generate_series(1, %(many)s) AS n
+ CROSS JOIN (SELECT array_agg(id) AS ids FROM (SELECT id FROM sessions ORDER BY id LIMIT 20000) AS several) AS s
+ CROSS JOIN (SELECT %(words)s::text[] AS words) AS t
+ CROSS JOIN LATERAL (SELECT now() - n * (interval '84 days' / %(many)s) AS at) AS m
+
+-- name: fill_tasks
+-- Nine in ten are over, in the last week.
+ALTER TABLE tasks DISABLE TRIGGER USER;
+INSERT INTO tasks (id, agent_name, title, status, claimed_at, completed, created)
+SELECT 'made-' || n, CASE n %% 2 WHEN 0 THEN 'codex' ELSE 'claude_code' END, 'Look up price ' || n,
+       CASE WHEN n %% 10 = 0 THEN 'pending' WHEN n %% 97 = 0 THEN 'failed' ELSE 'completed' END,
+       CASE WHEN n %% 10 > 0 THEN t.at END, CASE WHEN n %% 10 > 0 THEN t.at + interval '40 seconds' END, t.at
+  FROM generate_series(1, %(many)s) AS n
+ CROSS JOIN LATERAL (SELECT now() - n * (interval '7 days' / %(many)s) AS at) AS t;
+ALTER TABLE tasks ENABLE TRIGGER USER;
+
+-- name: fill_deliveries
+-- Of the last thirty days; one in two hundred failed, one in a thousand is of a rare source.
+INSERT INTO deliveries (id, source, delivery_id, event, received_at, content_type, body, state, attempts, error_code,
+                        error, processed_at)
+SELECT md5(n::text), CASE WHEN n %% 1000 = 0 THEN 'grain' WHEN n %% 2 = 0 THEN 'zoom' ELSE 'generic' END, n::text,
+       'transcript', d.at, 'application/json', '{}', CASE WHEN n %% 200 = 0 THEN 'failed' ELSE 'processed' END, 1,
+       CASE WHEN n %% 200 = 0 THEN 'no_turns' END, CASE WHEN n %% 200 = 0 THEN 'Nothing was said.' END,
+       CASE WHEN n %% 200 > 0 THEN d.at + (0.05 + n %% 37 / 30.0) * interval '1 second' END
+  FROM generate_series(1, %(many)s) AS n
+ CROSS JOIN LATERAL (SELECT now() - n * (interval '30 days' / %(many)s) AS at) AS d;
+DO $$ BEGIN FOR n IN 1..80 LOOP PERFORM count_deliveries(); END LOOP; END $$
+
+-- name: settle_all
+VACUUM (ANALYZE) sessions, turns, conversation_chunks, memories, tasks, task_events, artifacts, deliveries,
+    delivery_quarters, delivery_counts, delivery_changes

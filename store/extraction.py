@@ -61,6 +61,7 @@ def reserve(
     tokens: tuple[int, int],
     cost: float,
     *,
+    delivery: str,
     daily_tokens: int | None,
     daily_cost: float | None,
 ) -> bool:
@@ -71,6 +72,7 @@ def reserve(
         "tokens_in": tokens[0],
         "tokens_out": tokens[1],
         "cost": cost,
+        "delivery": delivery,
         "daily_tokens": daily_tokens,
         "daily_cost": daily_cost,
     }

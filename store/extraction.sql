@@ -51,15 +51,15 @@ SELECT pg_advisory_xact_lock(4827031557)
 
 -- name: reserve
 -- Takes tokens out of the day's budget before the call; no row when there are not enough left.
-INSERT INTO llm_answers AS a (piece, model, tokens_in, tokens_out, cost)
-SELECT %(piece)s, %(model)s, %(tokens_in)s, %(tokens_out)s, %(cost)s
+INSERT INTO llm_answers AS a (piece, model, tokens_in, tokens_out, cost, delivery)
+SELECT %(piece)s, %(model)s, %(tokens_in)s, %(tokens_out)s, %(cost)s, %(delivery)s
   FROM (SELECT COALESCE(sum(tokens_in + tokens_out), 0) AS tokens, COALESCE(sum(cost), 0) AS cost FROM llm_answers
          WHERE asked >= date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') AS spent
  WHERE (%(daily_tokens)s::bigint IS NULL OR spent.tokens + %(tokens_in)s + %(tokens_out)s <= %(daily_tokens)s)
    AND (%(daily_cost)s::double precision IS NULL OR spent.cost + %(cost)s <= %(daily_cost)s)
 ON CONFLICT (piece) DO UPDATE
    SET tokens_in = a.tokens_in + EXCLUDED.tokens_in, tokens_out = a.tokens_out + EXCLUDED.tokens_out,
-       cost = a.cost + EXCLUDED.cost, asked = clock_timestamp()
+       cost = a.cost + EXCLUDED.cost, asked = clock_timestamp(), delivery = EXCLUDED.delivery
 RETURNING piece
 
 -- name: settle

@@ -37,7 +37,7 @@ def content_of(draft: MemoryDraft) -> dict[str, Any]:
 def remember(
     conn: Connection,
     session_id: str,
-    delivery: str,
+    delivery: str | None,
     drafts: Sequence[MemoryDraft],
     turn_ids: Sequence[int],
     *,
@@ -57,7 +57,7 @@ def remember(
 def remember_merged(
     conn: Connection,
     session_id: str,
-    delivery: str,
+    delivery: str | None,
     drafts: Sequence[MemoryDraft],
     turn_ids: Sequence[int],
     merged: Sequence[int | None],
@@ -217,6 +217,13 @@ def get(conn: Connection, memory: int) -> Row | None:
     return one_row(conn, SQL["get"], {"id": memory})
 
 
+def version(conn: Connection, memory: int) -> str:
+    """A text that changes with every change of the memory that stands for this one. Raises NotFound."""
+    row = one_row(conn, SQL["version"], {"id": memory})
+    assert row is not None, "a memory that stands for one is there"
+    return str(row["version"])
+
+
 def evidence(conn: Connection, memory: int) -> list[Row]:
     """Every time that it was said: id, session_id, session_title, turn_seq, title, quote, speaker, said_at."""
     return all_rows(conn, SQL["evidence"], {"id": memory})
@@ -271,7 +278,7 @@ def reject(conn: Connection, memory: int, *, person: str, reason: str | None = N
 
 
 def restore(conn: Connection, memory: int, *, person: str) -> int:
-    """Takes a rejection back."""
+    """Takes back what a person said of it last; what it says stays."""
     return reviewed(conn, "restore", memory, person=person)
 
 

@@ -190,6 +190,10 @@ SELECT e.evidence AS id, e.session_id, s.title AS session_title, e.turn_seq, e.t
   FROM memory_evidence e LEFT JOIN sessions s ON s.id = e.session_id
  WHERE e.memory = %(id)s ORDER BY e.said_at, e.evidence
 
+-- name: version
+-- Of the one that stands for it, which is what an edit changes.
+SELECT left(md5(m::text), 16) AS version FROM memories m WHERE m.id = standing_memory(%(id)s)
+
 -- name: some
 SELECT m.* FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS w (id, place)
   JOIN memory_overview m ON m.id = w.id ORDER BY w.place

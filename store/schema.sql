@@ -136,7 +136,9 @@ CREATE TABLE public.tasks (
     created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     updated timestamp with time zone DEFAULT now() NOT NULL,
     decision bigint,
-    doubt text
+    doubt text,
+    command jsonb,
+    CONSTRAINT a_command_comes_of_no_memory CHECK (((command IS NULL) OR (memory IS NULL)))
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000');
 
@@ -159,6 +161,8 @@ COMMENT ON COLUMN public.tasks.acceptance IS 'what a completion has to bring: {"
 COMMENT ON COLUMN public.tasks.decision IS 'the decision that the task is about, as far as its words show';
 
 COMMENT ON COLUMN public.tasks.doubt IS 'why it may no longer be wanted: the decision was replaced, or its action item rejected';
+
+COMMENT ON COLUMN public.tasks.command IS 'what a native client wants run: {"argv": […], "working_dir", "timeout"}; never changed';
 
 CREATE FUNCTION public.answer_task(task_id text, answer text, person text) RETURNS public.tasks
     LANGUAGE plpgsql
@@ -200,6 +204,13 @@ BEGIN
     END IF;
     RETURN task;
 END $$;
+
+CREATE FUNCTION public.are_scopes(scopes text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+    SELECT cardinality(scopes) > 0 AND bool_and(s IN ('read', 'write', 'claim', 'review', 'admin') OR s ~ '^claim:.{1,100}$')
+      FROM unnest(scopes) AS s
+$_$;
 
 CREATE FUNCTION public.ask_task(task_id text, claim_token uuid, question text) RETURNS public.tasks
     LANGUAGE plpgsql
@@ -252,6 +263,18 @@ BEGIN
         PERFORM refuse_move(task_id, NULL, 'cancelled');
     END IF;
     RETURN task;
+END $$;
+
+CREATE FUNCTION public.check_command() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        RAISE EXCEPTION 'The command of task % is what its client sent, and does not change.', NEW.id USING ERRCODE = 'AW006';
+    ELSIF NOT EXISTS (SELECT FROM deliveries d WHERE d.id = NEW.delivery AND d.source = 'native') THEN
+        RAISE EXCEPTION 'A command has to come of a delivery of the native clients.' USING ERRCODE = 'AW006';
+    END IF;
+    RETURN NEW;
 END $$;
 
 CREATE FUNCTION public.check_lease(lease_seconds integer) RETURNS interval
@@ -389,6 +412,31 @@ CREATE FUNCTION public.convert_to_utf8(content text) RETURNS bytea
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$ SELECT convert_to(content, 'UTF8') $$;
 
+CREATE FUNCTION public.count_deliveries(most integer DEFAULT 50) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Counts quarters of the last 32 days, the latest first. One at a time; who comes second leaves it to the first. What
+-- says that a quarter changed is deleted before it is counted: a change that commits in between is seen or stays said.
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(4827036) THEN
+        RETURN;
+    END IF;
+    WITH changed AS (DELETE FROM delivery_changes RETURNING quarter)
+    DELETE FROM delivery_quarters q USING changed c WHERE q.quarter = c.quarter;
+    DELETE FROM delivery_quarters q WHERE q.quarter < now() - interval '32 days';
+    WITH new AS (
+        INSERT INTO delivery_quarters
+        SELECT s.quarter
+          FROM generate_series(GREATEST(quarter_of(now() - interval '32 days') + interval '15 minutes',
+                                        quarter_of((SELECT min(d.received_at) FROM deliveries d))),
+                               now() - interval '30 minutes', interval '15 minutes') AS s (quarter)
+         WHERE NOT EXISTS (SELECT FROM delivery_quarters q WHERE q.quarter = s.quarter)
+         ORDER BY s.quarter DESC LIMIT most
+        RETURNING quarter
+    )
+    INSERT INTO delivery_counts SELECT new.quarter, f.* FROM new CROSS JOIN LATERAL count_quarter(new.quarter) AS f;
+END $$;
+
 CREATE FUNCTION public.count_dependencies() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -411,6 +459,30 @@ BEGIN
     NEW.waiting_for := (SELECT count(*) FROM tasks WHERE id = ANY (NEW.depends_on) AND status <> 'completed');
     RETURN NEW;
 END $$;
+
+CREATE FUNCTION public.count_of_session(session text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT jsonb_build_object(
+        'turns', (SELECT count(*) FROM turns t WHERE t.session_id = session),
+        'chunks', (SELECT count(*) FROM conversation_chunks c WHERE c.session_id = session),
+        'memories', (SELECT count(*) FROM memories m WHERE m.session_id = session),
+        'tasks', (SELECT count(*) FROM tasks t WHERE t.session_id = session),
+        'artifacts', (SELECT count(*) FROM artifacts a WHERE a.session_id = session),
+        'deliveries', (SELECT count(*) FROM deliveries d WHERE d.session_id = session))
+$$;
+
+CREATE FUNCTION public.count_quarter(quarter timestamp with time zone) RETURNS TABLE(source text, state text, processed timestamp with time zone, class integer, n bigint, last timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+SELECT d.source, d.state, quarter_of(d.processed_at),
+       CASE WHEN d.processed_at IS NOT NULL
+            THEN floor(4 * ln(GREATEST(date_part('epoch', d.processed_at - d.received_at), 0.001)))::integer END,
+       count(*), max(d.received_at)
+  FROM deliveries d
+ WHERE d.received_at >= count_quarter.quarter AND d.received_at < count_quarter.quarter + interval '15 minutes'
+ GROUP BY 1, 2, 3, 4
+$$;
 
 CREATE FUNCTION public.count_session_rows() RETURNS trigger
     LANGUAGE plpgsql
@@ -470,6 +542,23 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+
+CREATE FUNCTION public.delivery_figures(since timestamp with time zone) RETURNS TABLE(quarter timestamp with time zone, source text, state text, processed timestamp with time zone, class integer, n bigint, last timestamp with time zone)
+    LANGUAGE sql STABLE
+    AS $$
+-- From the quarter of `since` on: what is counted, and what is not, counted now.
+WITH changed AS MATERIALIZED (SELECT DISTINCT c.quarter FROM delivery_changes c)
+SELECT c.quarter, c.source, c.state, c.processed, c.class, c.n, c.last
+  FROM delivery_counts c
+ WHERE c.quarter >= quarter_of(since) AND NOT EXISTS (SELECT FROM changed WHERE changed.quarter = c.quarter)
+UNION ALL
+SELECT s.quarter, f.*
+  FROM generate_series(GREATEST(quarter_of(since), quarter_of((SELECT min(d.received_at) FROM deliveries d))),
+                       (SELECT max(d.received_at) FROM deliveries d), interval '15 minutes') AS s (quarter)
+ CROSS JOIN LATERAL count_quarter(s.quarter) AS f
+ WHERE NOT EXISTS (SELECT FROM delivery_quarters q WHERE q.quarter = s.quarter)
+    OR EXISTS (SELECT FROM changed WHERE changed.quarter = s.quarter)
+$$;
 
 CREATE FUNCTION public.deregister_agent(agent_name text) RETURNS integer
     LANGUAGE plpgsql
@@ -598,6 +687,36 @@ CREATE FUNCTION public.fair_queue(wanted_agent text, can jsonb) RETURNS TABLE(id
               t.priority DESC, t.created OFFSET 0
 $$;
 
+CREATE FUNCTION public.finish_task(task_id text, person text, output_data jsonb DEFAULT NULL::jsonb, artifacts text[] DEFAULT '{}'::text[]) RETURNS public.tasks
+    LANGUAGE plpgsql
+    AS $$
+-- A person says that a task is done which nobody holds: it was done by hand. The acceptance rule holds for people, too.
+#variable_conflict use_column
+DECLARE
+    task  tasks;
+    unmet text;
+    said  text;
+BEGIN
+    IF octet_length(output_data::text) > 1048576 THEN
+        RAISE EXCEPTION 'The output is longer than 1 MiB; leave it as an artifact.' USING ERRCODE = 'AW006';
+    END IF;
+    SELECT unmet_acceptance(t.acceptance, finish_task.output_data, finish_task.artifacts) INTO unmet
+      FROM tasks t WHERE t.id = task_id;
+    IF unmet IS NOT NULL THEN
+        RAISE EXCEPTION 'Task % cannot be completed like this: %.', task_id, unmet USING ERRCODE = 'AW007';
+    END IF;
+    said := say_actor(person, 'done by hand');
+    UPDATE tasks t SET status = 'completed', output_data = finish_task.output_data,
+           artifacts = COALESCE(finish_task.artifacts, '{}'), error_message = NULL
+     WHERE t.id = task_id AND t.status IN ('proposed', 'pending', 'needs_input')
+    RETURNING t.* INTO task;
+    said := say_actor(NULL);
+    IF task.id IS NULL THEN
+        PERFORM refuse_move(task_id, NULL, 'finished by hand');
+    END IF;
+    RETURN task;
+END $$;
+
 CREATE FUNCTION public.fold_search_changes() RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -646,6 +765,11 @@ BEGIN
         PERFORM revive_tasks(sayings, 'Rejected: %');
         UPDATE tasks t SET doubt = NULL WHERE t.memory = ANY (sayings) AND starts_with(t.doubt, mark);
         INSERT INTO memories_to_look_at (memory) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    ELSIF OLD.review = 'accepted' AND NEW.review = 'proposed' THEN
+        UPDATE tasks t SET status = 'proposed', input_data = t.input_data - 'approved_by'
+         WHERE t.memory = ANY (sayings) AND t.status = 'pending'
+           AND (SELECT e.from_status = 'proposed' AND e.reason = 'its memory was accepted' FROM task_events e
+                 WHERE e.task_id = t.id ORDER BY e.id DESC LIMIT 1);
     END IF;
     IF NEW.review = 'accepted' THEN
         UPDATE tasks t SET status = 'pending', input_data = t.input_data || jsonb_build_object('approved_by', NEW.reviewed_by)
@@ -662,12 +786,215 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION public.forget_task_events() RETURNS trigger
+CREATE FUNCTION public.forget_audit_log(days integer, most integer DEFAULT 10000) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+-- Takes away rows older than so many days, at least one, and no more than `most` at a time. Answers how many.
+DECLARE
+    gone integer;
+BEGIN
+    PERFORM set_config('ai_webhook.forgets_audit_log', 'on', true);
+    DELETE FROM audit_log WHERE id IN (
+        SELECT l.id FROM audit_log l WHERE l.at < clock_timestamp() - make_interval(days => GREATEST(days, 1))
+         ORDER BY l.at LIMIT most);
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    PERFORM set_config('ai_webhook.forgets_audit_log', '', true);
+    RETURN gone;
+END $$;
+
+CREATE FUNCTION public.forget_deliveries(ids text[], wanted_until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
+    AS $$
+-- Takes raw deliveries away, with what a language model answered about them; until then, a repeat is dropped, too.
+DECLARE
+    gone bigint;
+BEGIN
+    WITH answers AS (
+        DELETE FROM llm_answers WHERE delivery = ANY (ids) OR (delivery IS NULL AND items IS NOT NULL) RETURNING *
+    )
+    INSERT INTO llm_answers (piece, model, tokens_in, tokens_out, cost, asked)  -- what they cost still counts for their day
+    SELECT 'forgotten ' || gen_random_uuid(), a.model, sum(a.tokens_in), sum(a.tokens_out), sum(a.cost), max(a.asked)
+      FROM answers a GROUP BY a.model, (a.asked AT TIME ZONE 'UTC')::date;
+    DELETE FROM deliveries WHERE id = ANY (ids);
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    INSERT INTO forgotten AS f (key, until) SELECT DISTINCT id, wanted_until FROM unnest(ids) AS id ORDER BY id
+        ON CONFLICT (key) DO UPDATE SET until = GREATEST(f.until, EXCLUDED.until);
+    RETURN gone;
+END $$;
+
+CREATE FUNCTION public.forget_memories(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Takes memories away. What was said in other sessions, too, stays in the words that it was said in there.
+BEGIN
+    -- A task elsewhere hangs on what its own session said, not on the first to say it.
+    UPDATE tasks t SET memory = (SELECT min(m.id) FROM memories m
+                                  WHERE m.merged_into = t.memory AND m.session_id = t.session_id AND m.id <> ALL (ids))
+     WHERE t.memory = ANY (ids) AND t.session_id NOT IN (SELECT m.session_id FROM memories m WHERE m.id = t.memory);
+    -- A doubt quotes what was replaced and by what.
+    UPDATE tasks t SET doubt = 'A decision that it rests on was replaced.'
+      FROM memories m
+     WHERE t.doubt IS NOT NULL AND m.id = ANY (ids) AND m.title <> '' AND strpos(t.doubt, m.title) > 0;
+    DELETE FROM memories WHERE id = ANY (ids);
+END $$;
+
+CREATE FUNCTION public.forget_person_in(session text, names text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+-- Takes what somebody said out of a session that others have spoken in, too, and what came of it or may have: summaries,
+-- items of a sender that name no speaker, raw deliveries. Where only assistants spoke besides, the session is forgotten.
+-- `names` are in lower case.
+DECLARE
+    known    boolean := hold_session(session);
+    before   jsonb := count_of_session(session);
+    told_by  text[] := ARRAY(SELECT d.id FROM deliveries d WHERE d.session_id = session);
+    their    bigint[];
+    memories_of bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM turns t WHERE t.session_id = session AND t.role NOT IN ('assistant', 'summary')
+                                         AND lower(t.speaker) <> ALL (names)) THEN
+        RETURN forget_session(session);
+    END IF;
+    their := ARRAY(SELECT t.id FROM turns t WHERE t.session_id = session
+                                              AND (t.role = 'summary' OR lower(t.speaker) = ANY (names)));
+    memories_of := ARRAY(SELECT m.id FROM memories m
+                          WHERE m.session_id = session
+                            AND (lower(m.speaker) = ANY (names) OR m.turn = ANY (their)
+                                 OR (m.turn IS NULL AND m.speaker IS NULL AND m.delivery IS NOT NULL)));
+    PERFORM forget_tasks(ARRAY(SELECT t.id FROM tasks t
+                                WHERE t.session_id = session
+                                  AND (t.memory = ANY (memories_of) OR (t.memory IS NULL AND t.delivery IS NOT NULL))));
+    DELETE FROM artifacts a WHERE a.session_id = session AND a.delivery IS NOT NULL;
+    PERFORM forget_memories(memories_of);
+    DELETE FROM repeatable_requests r WHERE r.answer ->> 'session_id' = session OR r.answer ->> 'id' = session;
+    PERFORM forget_turns(session, their, names);
+    UPDATE sessions s
+       SET forgets_until = clock_timestamp(),
+           participants = (SELECT COALESCE(jsonb_agg(p.one ORDER BY p.place), '[]')
+                             FROM jsonb_array_elements(s.participants) WITH ORDINALITY AS p (one, place)
+                            WHERE NOT (lower(p.one #>> '{}') = ANY (names)
+                                       OR COALESCE(lower(p.one ->> 'name') = ANY (names), false))),
+           title = CASE WHEN NOT names_anybody(s.title, names) THEN s.title END,
+           context = CASE WHEN NOT names_anybody(s.context, names) THEN s.context END,
+           metadata = CASE WHEN names_anybody(s.metadata::text, names) THEN '{}' ELSE s.metadata END
+     WHERE s.id = session;
+    PERFORM note_forgotten('session', session, clock_timestamp());
+    PERFORM forget_deliveries(told_by);
+    PERFORM fold_search_changes();
+    RETURN jsonb_build_object('known', known, 'sessions', 0)
+           || (SELECT jsonb_object_agg(b.key, b.value::bigint - (a.value)::bigint)
+                 FROM jsonb_each_text(before) AS b JOIN jsonb_each_text(count_of_session(session)) AS a USING (key));
+END $$;
+
+CREATE FUNCTION public.forget_session(session text, wanted_until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+-- Takes a session away with its turns, chunks, memories, tasks, artifacts and raw deliveries, and answers how many there
+-- were and whether there was anything (`known`). What comes for it until then is dropped.
+DECLARE
+    known     boolean := hold_session(session);
+    counted   jsonb := count_of_session(session);
+    told_by   text[];
+    its_tasks text[];
+BEGIN
+    PERFORM note_forgotten('session', session, wanted_until);
+    SELECT array_agg(d.id) INTO told_by FROM deliveries d WHERE d.session_id = session;
+    told_by := COALESCE(told_by, '{}');
+    SELECT COALESCE(array_agg(t.id), '{}') INTO its_tasks FROM tasks t
+     WHERE t.session_id = session
+        OR (t.session_id IS NULL AND (t.delivery = ANY (told_by)
+                                      OR t.memory IN (SELECT m.id FROM memories m WHERE m.session_id = session)));
+    PERFORM forget_tasks(its_tasks);
+    DELETE FROM artifacts a WHERE a.session_id = session OR (a.session_id IS NULL AND a.delivery = ANY (told_by));
+    PERFORM forget_memories(ARRAY(SELECT m.id FROM memories m WHERE m.session_id = session));
+    DELETE FROM repeatable_requests r WHERE r.answer ->> 'session_id' = session OR r.answer ->> 'id' = session;
+    DELETE FROM conversation_chunks c WHERE c.session_id = session;
+    DELETE FROM turns t WHERE t.session_id = session;
+    DELETE FROM sessions s WHERE s.id = session;
+    PERFORM forget_deliveries(told_by, GREATEST(wanted_until, clock_timestamp() + interval '30 days'));
+    PERFORM fold_search_changes();
+    RETURN counted || jsonb_build_object('known', known, 'sessions', known::integer);
+END $$;
+
+CREATE FUNCTION public.forget_task_events() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     DELETE FROM task_events WHERE task_id = OLD.id;
     RETURN NULL;
+END $$;
+
+CREATE FUNCTION public.forget_tasks(ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Takes tasks away with their artifacts and their history. What waited for one waits no more, and says so.
+BEGIN
+    UPDATE tasks t
+       SET depends_on = ARRAY(SELECT d.id FROM unnest(t.depends_on) AS d (id)
+                               WHERE d.id <> ALL (ids) AND EXISTS (SELECT FROM tasks o WHERE o.id = d.id)),
+           doubt = COALESCE(t.doubt, 'A task that it waited for is forgotten.')
+     WHERE t.waiting_for > 0 AND t.depends_on && ids AND t.id <> ALL (ids);
+    DELETE FROM artifacts WHERE task_id = ANY (ids);
+    DELETE FROM repeatable_requests
+     WHERE answer ->> 'id' = ANY (ids) OR answer ->> 'task_id' = ANY (ids);
+    DELETE FROM tasks WHERE id = ANY (ids);
+END $$;
+
+CREATE FUNCTION public.forget_turns(session text, ids bigint[], names text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Takes turns away, and their lines out of the chunks that hold others', too; the turns after them move up.
+DECLARE
+    piece record;
+BEGIN
+    DELETE FROM conversation_chunks c
+     WHERE c.session_id = session AND c.first_turn IS NULL
+       AND (c.participants ?| names OR names_anybody(c.content, names) OR c.format = 'summary');
+    FOR piece IN
+        SELECT c.id, min(t.id) FILTER (WHERE t.id <> ALL (ids)) AS left_over,
+               (array_agg(t.id ORDER BY t.seq) FILTER (WHERE t.id <> ALL (ids))) AS stay,
+               string_agg(CASE WHEN t.speaker <> '' THEN t.speaker || ': ' ELSE '' END || btrim(t.text)
+                          || COALESCE(' [' || t.caption || ']', ''), E'\n' ORDER BY t.seq)
+                   FILTER (WHERE t.id <> ALL (ids)) AS content,
+               jsonb_agg(DISTINCT t.speaker) FILTER (WHERE t.id <> ALL (ids) AND t.speaker <> '') AS speakers
+          FROM conversation_chunks c
+          JOIN turns f ON f.id = c.first_turn JOIN turns l ON l.id = c.last_turn
+          JOIN turns t ON t.session_id = session AND t.seq BETWEEN f.seq AND l.seq
+         WHERE c.session_id = session
+         GROUP BY c.id HAVING bool_or(t.id = ANY (ids)) ORDER BY c.id
+    LOOP
+        IF piece.left_over IS NULL THEN
+            DELETE FROM conversation_chunks c WHERE c.id = piece.id;
+        ELSE
+            UPDATE conversation_chunks c
+               SET content = piece.content, participants = COALESCE(piece.speakers, '[]'), extracted_items = '{}',
+                   first_turn = piece.stay[1], last_turn = piece.stay[cardinality(piece.stay)]
+             WHERE c.id = piece.id;
+        END IF;
+    END LOOP;
+    DELETE FROM turns t WHERE t.id = ANY (ids);
+    UPDATE turns t SET seq = n.seq
+      FROM (SELECT o.id, row_number() OVER (ORDER BY o.seq) AS seq FROM turns o WHERE o.session_id = session) AS n
+     WHERE t.id = n.id AND t.seq <> n.seq;
+END $$;
+
+CREATE FUNCTION public.forget_unsaid_words() RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+-- Takes the words away that no chunk holds any more. False when somebody else is adding them up just now, or there is
+-- more to add up: call it again.
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(4827035) THEN
+        RETURN false;
+    END IF;
+    PERFORM fold_search_changes();
+    IF EXISTS (SELECT FROM search_changes) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM search_words WHERE chunks = 0 AND word <> '';
+    RETURN true;
 END $$;
 
 CREATE FUNCTION public.forget_vector() RETURNS trigger
@@ -680,6 +1007,12 @@ BEGIN
     END IF;
     RETURN NULL;
 END $_$;
+
+CREATE FUNCTION public.forgotten_key(kind text, name text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT encode(sha256(convert_to_utf8(kind || ' ' || name)), 'hex')
+$$;
 
 CREATE FUNCTION public.free_slots(wanted_agent text, places integer, most integer) RETURNS integer[]
     LANGUAGE plpgsql
@@ -705,6 +1038,61 @@ BEGIN
         END IF;
     END LOOP;
     RETURN found;
+END $$;
+
+CREATE FUNCTION public.grant_roles() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+-- Gives the roles that there are what they need of this version, no less and no more, and takes from everybody else what
+-- they have by default. The owner calls it, after every migration.
+DECLARE
+    app     name := (SELECT rolname FROM pg_roles WHERE rolname = role_of('app'));
+    reader  name := (SELECT rolname FROM pg_roles WHERE rolname = role_of('reader'));
+    roles   text := concat_ws(', ', quote_ident(app), quote_ident(reader));
+    thing   record;
+BEGIN
+    IF roles = '' THEN
+        RETURN;
+    END IF;
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %s', current_database(), roles);
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT USAGE ON SCHEMA public TO %s', roles);
+    EXECUTE 'REVOKE CREATE ON SCHEMA public FROM PUBLIC';
+    FOR thing IN SELECT c.oid::regclass AS name, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+                        rights_of_app(c.oid) AS of_app, rights_of_reader(c.oid) AS of_reader
+                   FROM pg_class c
+                  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+                    AND is_ours('pg_class', c.oid, c.relowner)
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s %s FROM %s', thing.kind, thing.name, roles);
+        IF app IS NOT NULL THEN
+            EXECUTE format('GRANT %s ON %s %s TO %I', thing.of_app, thing.kind, thing.name, app);
+        END IF;
+        IF reader IS NOT NULL AND thing.of_reader IS NOT NULL THEN
+            EXECUTE format('GRANT %s ON %s %s TO %I', thing.of_reader, thing.kind, thing.name, reader);
+        END IF;
+    END LOOP;
+    -- Triggers need no right to their function. What is volatile writes, and is not for readers.
+    FOR thing IN SELECT p.oid::regprocedure AS name, p.provolatile <> 'v' AS reads,
+                        p.prorettype <> 'trigger'::regtype AND p.proname <> ALL (
+                            '{role_of,is_ours,rights_of_app,rights_of_reader,grant_roles,make_roles,limit_role,make_login,settle_events,recount_search_words}'
+                        ) AS callable
+                   FROM pg_proc p
+                  WHERE p.pronamespace = 'public'::regnamespace AND is_ours('pg_proc', p.oid, p.proowner)
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, %s', thing.name, roles);
+        IF thing.callable THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', thing.name,
+                           CASE WHEN thing.reads THEN roles ELSE quote_ident(app) END);
+        END IF;
+    END LOOP;
+    -- For what a migration makes while the service is up, until this is called again after it.
+    IF app IS NOT NULL THEN
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %I', app);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO %I', app);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO %I', app);
+    END IF;
 END $$;
 
 CREATE FUNCTION public.hand_over_memory() RETURNS trigger
@@ -761,12 +1149,35 @@ BEGIN
     RETURN agent;
 END $$;
 
+CREATE FUNCTION public.hold_session(session text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+-- Locks a session to forget it, after its deliveries, as workers do; answers whether anything is known of it. Where there
+-- is none, one is made, so that who is making it right now is waited for.
+DECLARE
+    made integer;
+BEGIN
+    PERFORM FROM deliveries d WHERE d.session_id = session ORDER BY d.id FOR UPDATE;
+    INSERT INTO sessions (id) VALUES (session) ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS made = ROW_COUNT;
+    PERFORM FROM sessions s WHERE s.id = session FOR UPDATE;
+    RETURN made = 0 OR EXISTS (SELECT FROM deliveries d WHERE d.session_id = session);
+END $$;
+
 CREATE FUNCTION public.is_first_here(memory bigint, root bigint, here text) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
 -- Whether a merged memory is the first of its session to say what one of another session stands for.
     SELECT NOT EXISTS (SELECT FROM memories m
                         WHERE m.session_id = here AND (m.id = root OR (m.merged_into = root AND m.id < memory)))
+$$;
+
+CREATE FUNCTION public.is_forgotten(session text, received timestamp with time zone) RETURNS boolean
+    LANGUAGE sql
+    AS $$
+-- Whether a delivery of a session that came at this time is to be dropped. Volatile, so that it sees what was committed by
+-- then, also within a statement that waited.
+    SELECT EXISTS (SELECT FROM forgotten f WHERE f.key = forgotten_key('session', session) AND f.until > received)
 $$;
 
 CREATE FUNCTION public.is_free(task_id text) RETURNS boolean
@@ -784,6 +1195,14 @@ CREATE FUNCTION public.is_language(name text) RETURNS boolean
     SELECT name IN ('simple', 'arabic', 'armenian', 'basque', 'catalan', 'danish', 'dutch', 'english', 'finnish', 'french',
         'german', 'greek', 'hindi', 'hungarian', 'indonesian', 'irish', 'italian', 'lithuanian', 'nepali', 'norwegian',
         'portuguese', 'romanian', 'russian', 'serbian', 'spanish', 'swedish', 'tamil', 'turkish', 'yiddish')
+$$;
+
+CREATE FUNCTION public.is_ours(class regclass, object oid, owner oid) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+-- Whether it is for us to grant: not an extension's, and not of somebody whose part we cannot take.
+    SELECT pg_has_role(owner, 'USAGE')
+           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = object AND d.deptype = 'e')
 $$;
 
 CREATE FUNCTION public.is_reviewed(memory public.memories) RETURNS boolean
@@ -824,6 +1243,18 @@ BEGIN
          WHERE t.memory = ANY (joining) AND t.status IN ('proposed', 'pending');
         said := say_actor(NULL);
     END IF;
+END $$;
+
+CREATE FUNCTION public.keep_audit_log() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+-- Only forget_audit_log() takes rows away, which runs as the owner of the table.
+BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('ai_webhook.forgets_audit_log', true) = 'on'
+       AND current_user = (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = TG_RELID) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'audit_log is append-only.' USING ERRCODE = 'AW002';
 END $$;
 
 CREATE FUNCTION public.keep_merged_memory() RETURNS trigger
@@ -923,6 +1354,27 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION public.limit_role(role name, kind text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- How its sessions begin, also behind a pooler that passes no settings on: store/database.py says the same for app.
+DECLARE
+    setting text;
+    limits  text[] := CASE kind
+        WHEN 'app' THEN ARRAY['timezone = ''UTC''', 'statement_timeout = ''60s''', 'lock_timeout = ''30s''',
+                              'idle_in_transaction_session_timeout = ''5min''']
+        ELSE ARRAY['default_transaction_read_only = on', 'statement_timeout = ''30s''', 'lock_timeout = ''5s''',
+                   'idle_in_transaction_session_timeout = ''60s''', 'work_mem = ''16MB''',
+                   'max_parallel_workers_per_gather = 0'] END;
+BEGIN
+    IF kind = 'reader' AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        limits := limits || 'temp_file_limit = ''1GB'''::text;
+    END IF;
+    FOREACH setting IN ARRAY limits LOOP
+        EXECUTE format('ALTER ROLE %I SET %s', role, setting);
+    END LOOP;
+END $$;
+
 CREATE FUNCTION public.lock_memories(wanted bigint[]) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -941,6 +1393,49 @@ BEGIN
       WHERE s.id IN (SELECT m.session_id FROM memories m WHERE m.id = ANY (groups) OR m.merged_into = ANY (groups))
       ORDER BY s.id FOR NO KEY UPDATE;
     PERFORM FROM memories m WHERE m.id = ANY (groups) OR m.merged_into = ANY (groups) ORDER BY m.id FOR UPDATE;
+END $$;
+
+CREATE FUNCTION public.make_login(kind text, login name, password text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- Lets somebody sign in as app or reader, or gives them a new password. A name of its own becomes a member.
+BEGIN
+    PERFORM make_roles();
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = login AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls))
+       OR EXISTS (SELECT FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = login))
+       OR (kind = 'reader' AND EXISTS (SELECT FROM pg_roles WHERE rolname = login)
+           AND has_table_privilege(login, 'tasks', 'INSERT, UPDATE, DELETE, TRUNCATE')) THEN
+        RAISE EXCEPTION 'The role % may do more than %; choose another name.', login,
+            CASE kind WHEN 'reader' THEN 'read' ELSE 'the service needs' END USING ERRCODE = 'AW006';
+    ELSIF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = login) THEN
+        EXECUTE format('CREATE ROLE %I', login);
+    END IF;
+    IF login <> role_of(kind) THEN
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', login);
+        EXECUTE format('GRANT %I TO %I', role_of(kind), login);
+    END IF;
+    PERFORM limit_role(login, kind);
+    EXECUTE format('ALTER ROLE %I LOGIN INHERIT CONNECTION LIMIT %s PASSWORD %L', login,
+                   CASE kind WHEN 'reader' THEN 20 ELSE -1 END, password);
+END $$;
+
+CREATE FUNCTION public.make_roles() RETURNS text[]
+    LANGUAGE plpgsql
+    AS $$
+-- Makes the roles that are missing, nobody can sign in as them yet, and answers which.
+DECLARE
+    kind text;
+    made text[] := '{}';
+BEGIN
+    FOREACH kind IN ARRAY '{app,reader}'::text[] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_of(kind)) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role_of(kind));
+            PERFORM limit_role(role_of(kind), kind);
+            made := made || role_of(kind)::text;
+        END IF;
+    END LOOP;
+    PERFORM grant_roles();
+    RETURN made;
 END $$;
 
 CREATE FUNCTION public.mark_edited_memory() RETURNS trigger
@@ -1028,6 +1523,23 @@ CREATE FUNCTION public.memories_as_of(at timestamp with time zone) RETURNS SETOF
        AND (m.said_at <= at OR EXISTS (SELECT FROM memories e WHERE e.merged_into = m.id AND e.said_at <= at))
 $$;
 
+CREATE FUNCTION public.memory_event(before public.memories, later public.memories) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+-- What a change of a memory amounts to; NULL for one that nobody has to hear of.
+    SELECT CASE
+        WHEN before.merged_into IS NULL AND later.merged_into IS NOT NULL THEN 'merged'
+        WHEN before.merged_into IS NOT NULL AND later.merged_into IS NULL THEN 'split'
+        WHEN before.superseded_by IS NULL AND later.superseded_by IS NOT NULL THEN 'superseded'
+        WHEN before.superseded_by IS NOT NULL AND later.superseded_by IS NULL THEN 'reinstated'
+        WHEN before.review <> later.review AND later.review IN ('accepted', 'rejected') THEN later.review
+        WHEN before.review = 'rejected' AND later.review <> 'rejected' THEN 'restored'
+        WHEN (before.type, before.title, before.content, before.tags)
+             IS DISTINCT FROM (later.type, later.title, later.content, later.tags) THEN 'edited'
+        WHEN before.review <> later.review THEN 'restored'
+    END
+$$;
+
 CREATE FUNCTION public.merge_memory(memory bigint, into_memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
     LANGUAGE plpgsql
     AS $$
@@ -1059,6 +1571,24 @@ BEGIN
       USING OLD.session_id, NEW.session_id;
     RETURN NULL;
 END $_$;
+
+CREATE FUNCTION public.names_anybody(content text, names text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT EXISTS (SELECT FROM unnest(names) AS name WHERE strpos(lower(content), name) > 0)
+$$;
+
+CREATE FUNCTION public.names_of_person(person text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    AS $$
+-- The names, in lower case, under which somebody speaks who is known by a name, or by an id or address among participants.
+    SELECT lower(person)
+     UNION
+    SELECT lower(p.one ->> 'name')
+      FROM sessions s, jsonb_array_elements(s.participants) AS p (one)
+     WHERE jsonb_typeof(p.one) = 'object' AND p.one ->> 'name' <> ''
+       AND EXISTS (SELECT FROM jsonb_each_text(p.one) AS v WHERE lower(v.value) = lower(person))
+$$;
 
 CREATE FUNCTION public.near_memories(wanted_type text, wanted_title text, at timestamp with time zone DEFAULT clock_timestamp(), only_session text DEFAULT NULL::text, alike real DEFAULT 0.75) RETURNS TABLE(id bigint, session_id text, title text, speaker text, owner text, delivery text, apart_from bigint[], likeness real)
     LANGUAGE plpgsql
@@ -1106,6 +1636,15 @@ BEGIN
     SELECT * FROM alike_ones a WHERE a.likeness >= alike ORDER BY a.likeness DESC, a.id LIMIT 10;
 END $$;
 
+CREATE FUNCTION public.note_forgotten(wanted_kind text, name text, wanted_until timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO forgotten AS f (key, until, kind, subject)
+    VALUES (forgotten_key(wanted_kind, name), wanted_until, wanted_kind, name)
+    ON CONFLICT (key) DO UPDATE
+       SET at = EXCLUDED.at, until = GREATEST(f.until, EXCLUDED.until), kind = EXCLUDED.kind, subject = EXCLUDED.subject
+$$;
+
 CREATE FUNCTION public.note_memory_review() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1131,11 +1670,17 @@ BEGIN
 END $$;
 
 CREATE FUNCTION public.prepare_vectors() RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 -- Makes the tables of vectors: a vector of a model for a turn or chunk, gone with its text.
 BEGIN
+    IF to_regclass('chunk_vectors') IS NOT NULL THEN
+        RETURN;
+    END IF;
     CREATE EXTENSION IF NOT EXISTS vector;
+    PERFORM set_config('search_path', format('public, %s, pg_temp', extnamespace::regnamespace), true)
+       FROM pg_extension WHERE extname = 'vector';  -- wherever the server's people put it; until this returns
     CREATE TABLE IF NOT EXISTS turn_vectors (
         id bigint PRIMARY KEY REFERENCES turns ON DELETE CASCADE,
         model text NOT NULL,
@@ -1150,7 +1695,12 @@ BEGIN
         vector vector NOT NULL,
         CHECK (vector_dims(vector) = dimensions)
     );
+    PERFORM grant_roles();
 END $$;
+
+CREATE FUNCTION public.quarter_of(at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN date_bin('00:15:00'::interval, at, '2000-01-01 00:00:00+00'::timestamp with time zone);
 
 CREATE FUNCTION public.query_of(word text) RETURNS tsquery
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1370,6 +1920,19 @@ BEGIN
      ORDER BY 2 DESC, b.id DESC LIMIT wanted;
 END $$;
 
+CREATE FUNCTION public.record_memory_event() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    happened text := CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE memory_event(OLD, NEW) END;
+BEGIN
+    IF happened IS NOT NULL THEN
+        INSERT INTO memory_events (memory, session_id, actor, event)
+        VALUES (NEW.id, NEW.session_id, acting_person(), happened);
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.record_task_move() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1569,16 +2132,57 @@ END $$;
 CREATE FUNCTION public.restore_memory(memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
     LANGUAGE plpgsql
     AS $$
--- Takes a rejection back, with what it did to tasks.
+-- Takes back what a person said of it last, with what it did to tasks: a rejection, an acceptance, or that it was edited.
+-- What it says stays.
 DECLARE
     standing bigint := standing_memory(memory);
     before   text;
 BEGIN
-    SELECT m.review_before INTO before FROM memories m WHERE m.id = standing AND m.review = 'rejected';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'Memory % is not rejected.', standing USING ERRCODE = 'AW006';
+    SELECT CASE m.review WHEN 'rejected' THEN COALESCE(m.review_before, 'proposed') ELSE m.review_before END INTO before
+      FROM memories m WHERE m.id = standing AND m.review <> 'proposed';
+    -- An acceptance that took a rejection back is not itself taken back: nothing says that it is wrong again.
+    IF before IS NULL OR before = 'rejected' THEN
+        RAISE EXCEPTION 'Memory % is neither rejected nor accepted by a person.', standing USING ERRCODE = 'AW006';
     END IF;
-    RETURN review_memory(standing, COALESCE(before, 'proposed'), person, 'its memory was restored');
+    RETURN review_memory(standing, before, person, 'its memory was restored');
+END $$;
+
+CREATE FUNCTION public.restore_task(task_id text, person text) RETURNS public.tasks
+    LANGUAGE plpgsql
+    AS $$
+-- Takes back what a person did with it last: an approval, an answer, or that it was cancelled. It waits again as it did;
+-- one that somebody held is pending.
+#variable_conflict use_column
+DECLARE
+    task tasks;
+    last task_events;
+    asks boolean;
+    said text;
+BEGIN
+    PERFORM FROM tasks t WHERE t.id = restore_task.task_id FOR UPDATE;
+    SELECT * INTO last FROM task_events e WHERE e.task_id = restore_task.task_id ORDER BY e.id DESC LIMIT 1;
+    asks := last.from_status = 'needs_input';
+    said := say_actor(person, 'restored');
+    UPDATE tasks t
+       SET status = CASE WHEN last.from_status IN ('claimed', 'running') THEN 'pending' ELSE last.from_status END,
+           error_message = NULL,
+           question = CASE WHEN asks THEN COALESCE((SELECT e.reason FROM task_events e
+                                                     WHERE e.task_id = t.id AND e.to_status = 'needs_input'
+                                                       AND e.from_status IN ('claimed', 'running')
+                                                     ORDER BY e.id DESC LIMIT 1),
+                                                   t.input_data -> 'answers' -> -1 ->> 'question', t.title) END,
+           input_data = CASE WHEN last.to_status = 'cancelled' THEN t.input_data
+                             WHEN asks THEN jsonb_set(t.input_data, '{answers}', (t.input_data -> 'answers') - -1)
+                             ELSE t.input_data - 'approved_by' END
+     WHERE t.id = restore_task.task_id AND t.status = last.to_status
+       AND (t.status = 'cancelled' AND last.from_status IS NOT NULL
+            OR t.status = 'pending' AND last.from_status IN ('proposed', 'needs_input'))
+    RETURNING t.* INTO task;
+    said := say_actor(NULL);
+    IF task.id IS NULL THEN
+        PERFORM refuse_move(restore_task.task_id, NULL, 'restored');
+    END IF;
+    RETURN task;
 END $$;
 
 CREATE FUNCTION public.retitle_tasks() RETURNS trigger
@@ -1644,6 +2248,41 @@ CREATE FUNCTION public.revive_tasks(memory_ids bigint[], reason text) RETURNS vo
      WHERE t.memory = ANY (memory_ids) AND t.status = 'cancelled' AND t.error_message LIKE reason
 $$;
 
+CREATE FUNCTION public.rights_of_app(relation oid) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+-- History is added to and never rewritten; versions are the owner's.
+    SELECT CASE WHEN c.relkind = 'S' THEN 'USAGE'
+                WHEN c.relkind IN ('v', 'm') OR c.relname = 'schema_migrations' THEN 'SELECT'
+                WHEN c.relname = 'memory_events'
+                     OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'append_only')
+                    THEN 'SELECT, INSERT'
+                ELSE 'SELECT, INSERT, UPDATE, DELETE' END
+      FROM pg_class c WHERE c.oid = relation
+$$;
+
+CREATE FUNCTION public.rights_of_reader(relation oid) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+-- Not who has which token or login, nor the bodies of deliveries, from which nothing was taken out. NULL for nothing.
+    SELECT CASE WHEN c.relname = 'deliveries'
+                    THEN (SELECT format('SELECT (%s)', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum))
+                            FROM pg_attribute a
+                           WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                             AND a.attname <> ALL ('{body,fetched}'))
+                WHEN c.relkind <> 'S'
+                     AND c.relname <> ALL ('{tokens,repeatable_requests,people,logins,login_links,failed_logins,llm_answers,forgotten,audit_log}')
+                    THEN 'SELECT' END
+      FROM pg_class c WHERE c.oid = relation
+$$;
+
+CREATE FUNCTION public.role_of(kind text) RETURNS name
+    LANGUAGE sql STABLE
+    AS $$
+-- Roles belong to the whole server: each database has its own.
+    SELECT (left(current_database()::text, 50) || '_' || kind)::name
+$$;
+
 CREATE FUNCTION public.say_actor(actor text, reason text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql
     AS $$
@@ -1652,6 +2291,14 @@ CREATE FUNCTION public.say_actor(actor text, reason text DEFAULT NULL::text) RET
     SELECT set_config('ai_webhook.actor', COALESCE(actor, ''), true)
         || set_config('ai_webhook.reason', COALESCE(reason, ''), true)
 $$;
+
+CREATE FUNCTION public.say_delivery_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO delivery_changes VALUES (quarter_of(CASE TG_OP WHEN 'INSERT' THEN NEW.received_at ELSE OLD.received_at END));
+    RETURN NULL;
+END $$;
 
 CREATE FUNCTION public.sayings_of(memory bigint) RETURNS SETOF bigint
     LANGUAGE sql STABLE
@@ -1872,6 +2519,45 @@ CREATE FUNCTION public.search_terms(question text, languages text[] DEFAULT '{en
           FROM together t ORDER BY t.chunks = 0, t.chunks, t.word, t.share DESC LIMIT 64) AS b
      ORDER BY b.chunks, b.word
 $_$;
+
+CREATE FUNCTION public.sessions_of_person(person text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    AS $$
+-- Where they spoke or took part, or a memory is put down to them, in the order in which sessions are locked.
+    WITH known AS MATERIALIZED (SELECT array_agg(n) AS names FROM names_of_person(person) AS n), found AS (
+        SELECT t.session_id FROM known k JOIN turns t ON lower(t.speaker) = ANY (k.names)
+         UNION
+        SELECT m.session_id FROM known k JOIN memories m ON lower(m.speaker) = ANY (k.names)
+         UNION
+        SELECT s.id FROM known k, sessions s, jsonb_array_elements(s.participants) AS p (one)
+         WHERE lower(p.one #>> '{}') = ANY (k.names) OR lower(p.one ->> 'name') = ANY (k.names)
+    )
+    SELECT f.session_id FROM found f ORDER BY f.session_id
+$$;
+
+CREATE FUNCTION public.settle_events() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+-- After a restore into another server, whose transactions count from elsewhere: what is stored is long complete, and new
+-- events have to come after it. A subscription goes on from the first event that it had not read: what it reads twice
+-- because of that is known by its event.
+DECLARE
+    next_xact bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+BEGIN
+    IF EXISTS (SELECT FROM task_events WHERE xact > next_xact) OR EXISTS (SELECT FROM memory_events WHERE xact > next_xact)
+       OR EXISTS (SELECT FROM subscriptions WHERE split_part(position, '-', 1)::bigint > next_xact) THEN
+        UPDATE subscriptions s SET position = '0-' || COALESCE(
+            (SELECT min(e.id) - 1
+               FROM (SELECT xact, id FROM task_events UNION ALL SELECT xact, id FROM memory_events) AS e
+              WHERE (e.xact, e.id) > (split_part(s.position, '-', 1)::bigint, split_part(s.position, '-', 2)::bigint)),
+            (SELECT max(e.id) FROM (SELECT id FROM task_events UNION ALL SELECT id FROM memory_events) AS e),
+            0);
+        ALTER TABLE task_events DISABLE TRIGGER append_only;
+        UPDATE task_events SET xact = 0;
+        ALTER TABLE task_events ENABLE TRIGGER append_only;
+        UPDATE memory_events SET xact = 0;
+    END IF;
+END $$;
 
 CREATE FUNCTION public.split_memory(memory bigint, person text DEFAULT NULL::text) RETURNS public.memories
     LANGUAGE plpgsql
@@ -2127,6 +2813,7 @@ CREATE TABLE public.sessions (
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     live boolean DEFAULT false NOT NULL,
     language text DEFAULT 'english'::text NOT NULL,
+    forgets_until timestamp with time zone,
     CONSTRAINT sessions_artifact_count_check CHECK ((artifact_count >= 0)),
     CONSTRAINT sessions_check CHECK (((status = 'completed'::text) = (completed_at IS NOT NULL))),
     CONSTRAINT sessions_conversation_chunk_count_check CHECK ((conversation_chunk_count >= 0)),
@@ -2141,6 +2828,8 @@ CREATE TABLE public.sessions (
 COMMENT ON COLUMN public.sessions.live IS 'told segment by segment; completed by itself when nothing comes for a while';
 
 COMMENT ON COLUMN public.sessions.language IS 'the text search configuration for what is said in it; simple for languages that have none';
+
+COMMENT ON COLUMN public.sessions.forgets_until IS 'when a part of it was forgotten: deliveries that came before are dropped';
 
 CREATE VIEW public.active_sessions AS
  SELECT id,
@@ -2193,15 +2882,52 @@ CREATE TABLE public.artifacts (
     format text DEFAULT 'text'::text NOT NULL,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
-    sha256 text GENERATED ALWAYS AS (encode(sha256(public.convert_to_utf8(content)), 'hex'::text)) STORED NOT NULL,
-    size integer GENERATED ALWAYS AS (octet_length(content)) STORED NOT NULL,
     delivery text,
     language text NOT NULL,
     lexemes tsvector GENERATED ALWAYS AS (public.words_of(language, ((name || ' '::text) || content))) STORED NOT NULL,
+    bytes bytea,
+    sha256 text GENERATED ALWAYS AS (encode(sha256(COALESCE(bytes, public.convert_to_utf8(content))), 'hex'::text)) STORED NOT NULL,
+    size integer GENERATED ALWAYS AS (octet_length(COALESCE(bytes, public.convert_to_utf8(content)))) STORED NOT NULL,
+    CONSTRAINT an_artifact_is_text_or_bytes CHECK (((bytes IS NULL) OR (content = ''::text))),
     CONSTRAINT artifacts_id_check CHECK (((id <> ''::text) AND (length(id) <= 200)))
 );
 
-COMMENT ON COLUMN public.artifacts.size IS 'bytes of the content in UTF-8';
+COMMENT ON COLUMN public.artifacts.size IS 'bytes; of the content in UTF-8, if it is text';
+
+CREATE TABLE public.audit_log (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    via text NOT NULL,
+    action text NOT NULL,
+    kind text,
+    object text,
+    outcome text DEFAULT 'done'::text NOT NULL,
+    times integer DEFAULT 1 NOT NULL,
+    CONSTRAINT audit_log_action_check CHECK ((action ~ '^[a-z_]{1,63}$'::text)),
+    CONSTRAINT audit_log_check CHECK (((kind IS NOT NULL) OR (object IS NULL))),
+    CONSTRAINT audit_log_outcome_check CHECK ((outcome ~ '^[a-z_]{1,63}$'::text)),
+    CONSTRAINT audit_log_times_check CHECK ((times > 0))
+);
+
+COMMENT ON TABLE public.audit_log IS 'what agents do with tasks that they hold stands in task_events instead';
+
+COMMENT ON COLUMN public.audit_log.via IS 'the id of a token; console; settings for the token of the settings; command for the command line on this database';
+
+COMMENT ON COLUMN public.audit_log.object IS 'the id of what it was about; of a person who was forgotten, a digest of the name';
+
+COMMENT ON COLUMN public.audit_log.outcome IS 'done, counted (a trial), or the code of the error';
+
+COMMENT ON COLUMN public.audit_log.times IS 'reads of the same within a minute are one row';
+
+ALTER TABLE public.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.conversation_chunks (
     id bigint NOT NULL,
@@ -2254,17 +2980,20 @@ CREATE TABLE public.deliveries (
     fetched bytea[] DEFAULT '{}'::bytea[] NOT NULL,
     readings integer DEFAULT 0 NOT NULL,
     extent text DEFAULT 'part'::text NOT NULL,
+    sealed_with text,
     CONSTRAINT a_finished_delivery_has_its_time CHECK (((state = ANY (ARRAY['processed'::text, 'ignored'::text, 'unknown'::text])) = (processed_at IS NOT NULL))),
+    CONSTRAINT a_key_is_named_by_eight_hex_digits CHECK ((sealed_with ~ '^[0-9a-f]{8}$'::text)),
     CONSTRAINT deliveries_check1 CHECK (((state <> 'failed'::text) OR ((error IS NOT NULL) AND (error_code IS NOT NULL)))),
     CONSTRAINT deliveries_extent_check CHECK ((extent = ANY (ARRAY['part'::text, 'live'::text, 'whole'::text]))),
     CONSTRAINT deliveries_id_check CHECK ((id ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT deliveries_readings_check CHECK ((readings >= 0)),
-    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['received'::text, 'processed'::text, 'ignored'::text, 'unknown'::text, 'failed'::text])))
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['received'::text, 'processed'::text, 'ignored'::text, 'unknown'::text, 'failed'::text]))),
+    CONSTRAINT what_is_sealed_has_nonce_and_tag CHECK (((sealed_with IS NULL) OR (octet_length(body) >= 28)))
 );
 
 COMMENT ON COLUMN public.deliveries.id IS '32 hex digits of sha256(source, newline, delivery_id)';
 
-COMMENT ON COLUMN public.deliveries.body IS 'the request body byte for byte; convert_from(body, ''UTF8'') reads it';
+COMMENT ON COLUMN public.deliveries.body IS 'the request body byte for byte, unless sealed_with says otherwise; convert_from(body, ''UTF8'') reads it';
 
 COMMENT ON COLUMN public.deliveries.state IS 'received, then processed (kept), ignored (known, nothing to keep), unknown (an event we do not know) or failed';
 
@@ -2273,6 +3002,51 @@ COMMENT ON COLUMN public.deliveries.fetched IS 'what was fetched for a delivery 
 COMMENT ON COLUMN public.deliveries.readings IS 'how often it was processed; a reading again takes the place of the last';
 
 COMMENT ON COLUMN public.deliveries.extent IS 'part: adds to its session; live, whole: tells the talk together with the others of its source and session';
+
+COMMENT ON COLUMN public.deliveries.sealed_with IS 'the key that body and fetched are sealed with, by its name; null: they are as they came';
+
+CREATE TABLE public.delivery_changes (
+    quarter timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.delivery_counts (
+    quarter timestamp with time zone NOT NULL,
+    source text NOT NULL,
+    state text NOT NULL,
+    processed timestamp with time zone,
+    class integer,
+    n bigint NOT NULL,
+    last timestamp with time zone NOT NULL,
+    CONSTRAINT delivery_counts_n_check CHECK ((n > 0))
+);
+
+COMMENT ON TABLE public.delivery_counts IS 'deliveries of a quarter of an hour; read delivery_figures() instead';
+
+COMMENT ON COLUMN public.delivery_counts.processed IS 'the quarter in which they were done';
+
+COMMENT ON COLUMN public.delivery_counts.class IS 'n where they took e^(n/4) to e^((n+1)/4) seconds from arrival to done';
+
+COMMENT ON COLUMN public.delivery_counts.last IS 'when the last of them came';
+
+CREATE TABLE public.delivery_quarters (
+    quarter timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.exports (
+    task_id text NOT NULL,
+    subscription text NOT NULL,
+    external_id text,
+    url text,
+    state text,
+    external_updated_at timestamp with time zone,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT exports_state_check CHECK ((state = ANY (ARRAY['open'::text, 'failed'::text, 'completed'::text, 'not_planned'::text]))),
+    CONSTRAINT what_is_there_has_its_address CHECK ((num_nulls(external_id, url, state) = ANY (ARRAY[0, 3])))
+);
+
+COMMENT ON TABLE public.exports IS 'tasks that are followed elsewhere; without external_id: still to be made there';
+
+COMMENT ON COLUMN public.exports.external_updated_at IS 'by the clock of that place: what it tells of an earlier time is stale';
 
 CREATE TABLE public.extraction_gaps (
     delivery text NOT NULL,
@@ -2295,6 +3069,49 @@ COMMENT ON COLUMN public.extraction_gaps.piece IS 'a digest of the extractor and
 
 COMMENT ON COLUMN public.extraction_gaps.next_attempt_at IS 'infinity: given up';
 
+CREATE TABLE public.failed_logins (
+    who bytea NOT NULL,
+    failures integer NOT NULL,
+    last_failure timestamp with time zone NOT NULL,
+    locked_until timestamp with time zone NOT NULL,
+    CONSTRAINT failed_logins_who_check CHECK ((octet_length(who) = 32))
+);
+
+COMMENT ON TABLE public.failed_logins IS 'tries since the last login that succeeded, by name and by address, for a day; some 10,000 at most';
+
+COMMENT ON COLUMN public.failed_logins.who IS 'sha256 of the name or address: a password may have been typed for a name';
+
+CREATE TABLE public.forgotten (
+    key text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    until timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    kind text,
+    subject text,
+    CONSTRAINT forgotten_check CHECK (((kind IS NULL) = (subject IS NULL))),
+    CONSTRAINT forgotten_key_check CHECK ((key ~ '^([0-9a-f]{32}|[0-9a-f]{64})$'::text)),
+    CONSTRAINT forgotten_kind_check CHECK ((kind = ANY (ARRAY['session'::text, 'person'::text])))
+);
+
+COMMENT ON TABLE public.forgotten IS 'deliveries of these sessions that came before `until` are dropped, and so are deliveries of these ids';
+
+COMMENT ON COLUMN public.forgotten.key IS 'deliveries.id, or sha256 of what and which: forgotten_key()';
+
+COMMENT ON COLUMN public.forgotten.subject IS 'until a worker has looked for it in Redis and in what nobody could read; then NULL';
+
+CREATE TABLE public.imported_files (
+    session_id text NOT NULL,
+    path text NOT NULL,
+    file_version text NOT NULL,
+    row_version text NOT NULL,
+    imported timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON COLUMN public.imported_files.path IS 'within the folder of its session';
+
+COMMENT ON COLUMN public.imported_files.file_version IS 'SHA-256 of what the file said';
+
+COMMENT ON COLUMN public.imported_files.row_version IS 'of the row as it was left; another one says that it was changed here since';
+
 CREATE TABLE public.llm_answers (
     piece text NOT NULL,
     model text NOT NULL,
@@ -2303,6 +3120,7 @@ CREATE TABLE public.llm_answers (
     tokens_out bigint NOT NULL,
     cost double precision NOT NULL,
     asked timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    delivery text,
     CONSTRAINT llm_answers_cost_check CHECK ((cost >= (0)::double precision)),
     CONSTRAINT llm_answers_items_check CHECK ((jsonb_typeof(items) = 'array'::text)),
     CONSTRAINT llm_answers_piece_check CHECK ((piece <> ''::text)),
@@ -2313,6 +3131,34 @@ CREATE TABLE public.llm_answers (
 COMMENT ON TABLE public.llm_answers IS 'one row a piece of a talk: what was asked is asked once; the tokens are reserved before and set right after';
 
 COMMENT ON COLUMN public.llm_answers.items IS 'NULL: asked, not answered (yet)';
+
+CREATE TABLE public.login_links (
+    hash bytea NOT NULL,
+    role text NOT NULL,
+    person text,
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT login_links_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT login_links_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'reviewer'::text, 'admin'::text])))
+);
+
+COMMENT ON COLUMN public.login_links.person IS 'who chooses a new password by it; NULL: somebody who is not known yet';
+
+CREATE TABLE public.logins (
+    hash bytea NOT NULL,
+    person text NOT NULL,
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    user_agent text DEFAULT ''::text NOT NULL,
+    CONSTRAINT logins_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT logins_user_agent_check CHECK ((length(user_agent) <= 200))
+);
+
+COMMENT ON COLUMN public.logins.hash IS 'sha256 of the cookie, which has 256 random bits and is stored nowhere';
+
+COMMENT ON COLUMN public.logins.last_seen IS 'to the minute';
 
 ALTER TABLE public.memories ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.memories_id_seq
@@ -2328,6 +3174,42 @@ CREATE TABLE public.memories_to_look_at (
     since timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
+CREATE TABLE public.task_events (
+    id bigint NOT NULL,
+    task_id text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    attempts integer NOT NULL,
+    reason text,
+    xact bigint DEFAULT ((pg_current_xact_id())::text)::bigint NOT NULL
+);
+
+COMMENT ON COLUMN public.task_events.xact IS 'the transaction that wrote it; readers go by (xact, id)';
+
+ALTER TABLE public.task_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.task_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.memory_events (
+    id bigint DEFAULT nextval('public.task_events_id_seq'::regclass) NOT NULL,
+    memory bigint NOT NULL,
+    session_id text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    event text NOT NULL,
+    xact bigint DEFAULT ((pg_current_xact_id())::text)::bigint NOT NULL,
+    CONSTRAINT memory_events_event_check CHECK ((event = ANY (ARRAY['created'::text, 'accepted'::text, 'rejected'::text, 'restored'::text, 'edited'::text, 'merged'::text, 'split'::text, 'superseded'::text, 'reinstated'::text])))
+);
+
+COMMENT ON TABLE public.memory_events IS 'who did what to a memory; ids are from the sequence of task_events, so that both make one stream';
+
 CREATE VIEW public.memory_evidence AS
  SELECT COALESCE(m.merged_into, m.id) AS memory,
     m.id AS evidence,
@@ -2340,6 +3222,68 @@ CREATE VIEW public.memory_evidence AS
     m.said_at
    FROM (public.memories m
      LEFT JOIN public.turns t ON ((t.id = m.turn)));
+
+CREATE TABLE public.outgoing (
+    id text DEFAULT ('msg_'::text || replace((gen_random_uuid())::text, '-'::text, ''::text)) NOT NULL,
+    number bigint NOT NULL,
+    subscription text NOT NULL,
+    event_id bigint,
+    event text NOT NULL,
+    subject text NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone DEFAULT now() NOT NULL,
+    waiting_since timestamp with time zone DEFAULT now() NOT NULL,
+    status_code integer,
+    error_code text,
+    delivered_at timestamp with time zone,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT outgoing_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT outgoing_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'delivered'::text, 'failed'::text, 'skipped'::text]))),
+    CONSTRAINT what_failed_says_why CHECK (((state <> ALL (ARRAY['failed'::text, 'skipped'::text])) OR (error_code IS NOT NULL))),
+    CONSTRAINT what_is_delivered_has_its_time CHECK (((state = 'delivered'::text) = (delivered_at IS NOT NULL)))
+);
+
+COMMENT ON COLUMN public.outgoing.id IS 'the webhook-id, the same over all tries, by which receivers drop repeats';
+
+COMMENT ON COLUMN public.outgoing.event_id IS 'task_events.id or memory_events.id; NULL for an export that somebody asked for';
+
+COMMENT ON COLUMN public.outgoing.next_attempt_at IS 'while somebody is sending it: when another may';
+
+ALTER TABLE public.outgoing ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.outgoing_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.people (
+    name text NOT NULL,
+    password text NOT NULL,
+    role text NOT NULL,
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    disabled timestamp with time zone,
+    CONSTRAINT people_name_check CHECK (((name <> ''::text) AND (length(name) <= 100))),
+    CONSTRAINT people_password_check CHECK ((password ~~ '$argon2id$%'::text)),
+    CONSTRAINT people_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'reviewer'::text, 'admin'::text])))
+);
+
+COMMENT ON COLUMN public.people.password IS 'an argon2id hash';
+
+COMMENT ON COLUMN public.people.disabled IS 'since when this person gets in no more; NULL: may';
+
+CREATE TABLE public.repeatable_requests (
+    caller text NOT NULL,
+    key text NOT NULL,
+    digest bytea NOT NULL,
+    answer jsonb,
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT repeatable_requests_key_check CHECK (((key <> ''::text) AND (length(key) <= 200)))
+);
+
+COMMENT ON TABLE public.repeatable_requests IS 'creations with an Idempotency-Key, each with its answer, for a day';
 
 CREATE TABLE public.schema_migrations (
     name text NOT NULL,
@@ -2410,25 +3354,36 @@ CREATE VIEW public.search_statistics AS
 
 COMMENT ON VIEW public.search_statistics IS 'how many chunks hold each word; of the empty word, how many there are';
 
-CREATE TABLE public.task_events (
-    id bigint NOT NULL,
-    task_id text NOT NULL,
-    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    actor text NOT NULL,
-    from_status text,
-    to_status text NOT NULL,
-    attempts integer NOT NULL,
-    reason text
+CREATE TABLE public.subscriptions (
+    name text NOT NULL,
+    kind text NOT NULL,
+    target text NOT NULL,
+    events text[] NOT NULL,
+    agent_name text,
+    memory_types text[],
+    details boolean DEFAULT false NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    disabled_why text,
+    "position" text NOT NULL,
+    resting_until timestamp with time zone,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT subscriptions_kind_check CHECK ((kind = ANY (ARRAY['webhook'::text, 'github'::text, 'slack'::text, 'linear'::text]))),
+    CONSTRAINT subscriptions_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,63}$'::text)),
+    CONSTRAINT subscriptions_position_check CHECK (("position" ~ '^\d{1,18}-\d{1,18}$'::text)),
+    CONSTRAINT what_is_enabled_is_not_disabled CHECK (((NOT enabled) OR (disabled_why IS NULL)))
 );
 
-ALTER TABLE public.task_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.task_events_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+COMMENT ON COLUMN public.subscriptions.target IS 'a URL, owner/repo of GitHub, a channel of Slack or the id of a team of Linear';
+
+COMMENT ON COLUMN public.subscriptions.agent_name IS 'only events of tasks of this agent; NULL: of all';
+
+COMMENT ON COLUMN public.subscriptions.memory_types IS 'only events of memories of these types; NULL: of all';
+
+COMMENT ON COLUMN public.subscriptions.details IS 'whether what people said goes out with an event, beyond its title';
+
+COMMENT ON COLUMN public.subscriptions."position" IS 'how far the stream of events was read for it';
+
+COMMENT ON COLUMN public.subscriptions.resting_until IS 'nothing is sent there before, since it did not answer or asked for a pause';
 
 CREATE VIEW public.task_queue AS
  SELECT t.id,
@@ -2476,6 +3431,26 @@ CREATE TABLE public.task_words (
     words tsvector NOT NULL
 );
 
+CREATE TABLE public.tokens (
+    id text DEFAULT ('token_'::text || "left"(replace((gen_random_uuid())::text, '-'::text, ''::text), 12)) NOT NULL,
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    last_used timestamp with time zone,
+    CONSTRAINT tokens_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT tokens_name_check CHECK (((name <> ''::text) AND (length(name) <= 100))),
+    CONSTRAINT tokens_scopes_check CHECK (public.are_scopes(scopes))
+);
+
+COMMENT ON COLUMN public.tokens.hash IS 'sha256 of the token, which has 256 random bits and is stored nowhere';
+
+COMMENT ON COLUMN public.tokens.scopes IS 'read, write, review, admin, claim (as any agent), claim:AGENT';
+
+COMMENT ON COLUMN public.tokens.last_used IS 'to the minute';
+
 ALTER TABLE public.turns ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.turns_id_seq
     START WITH 1
@@ -2501,6 +3476,9 @@ ALTER TABLE ONLY public.agents
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT artifacts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.conversation_chunks
     ADD CONSTRAINT conversation_chunks_pkey PRIMARY KEY (id);
 
@@ -2513,11 +3491,35 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_source_delivery_id_key UNIQUE (source, delivery_id);
 
+ALTER TABLE ONLY public.delivery_quarters
+    ADD CONSTRAINT delivery_quarters_pkey PRIMARY KEY (quarter);
+
+ALTER TABLE ONLY public.exports
+    ADD CONSTRAINT exports_pkey PRIMARY KEY (task_id, subscription);
+
+ALTER TABLE ONLY public.exports
+    ADD CONSTRAINT exports_subscription_external_id_key UNIQUE (subscription, external_id);
+
 ALTER TABLE ONLY public.extraction_gaps
     ADD CONSTRAINT extraction_gaps_pkey PRIMARY KEY (delivery, extractor, piece);
 
+ALTER TABLE ONLY public.failed_logins
+    ADD CONSTRAINT failed_logins_pkey PRIMARY KEY (who);
+
+ALTER TABLE ONLY public.forgotten
+    ADD CONSTRAINT forgotten_pkey PRIMARY KEY (key);
+
+ALTER TABLE ONLY public.imported_files
+    ADD CONSTRAINT imported_files_pkey PRIMARY KEY (session_id, path);
+
 ALTER TABLE ONLY public.llm_answers
     ADD CONSTRAINT llm_answers_pkey PRIMARY KEY (piece);
+
+ALTER TABLE ONLY public.login_links
+    ADD CONSTRAINT login_links_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY public.logins
+    ADD CONSTRAINT logins_pkey PRIMARY KEY (hash);
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_pkey PRIMARY KEY (id);
@@ -2527,6 +3529,21 @@ ALTER TABLE ONLY public.memories
 
 ALTER TABLE ONLY public.memories_to_look_at
     ADD CONSTRAINT memories_to_look_at_pkey PRIMARY KEY (memory);
+
+ALTER TABLE ONLY public.memory_events
+    ADD CONSTRAINT memory_events_pkey PRIMARY KEY (xact, id);
+
+ALTER TABLE ONLY public.outgoing
+    ADD CONSTRAINT outgoing_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.outgoing
+    ADD CONSTRAINT outgoing_subscription_event_id_key UNIQUE (subscription, event_id);
+
+ALTER TABLE ONLY public.people
+    ADD CONSTRAINT people_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.repeatable_requests
+    ADD CONSTRAINT repeatable_requests_pkey PRIMARY KEY (caller, key);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (name);
@@ -2543,14 +3560,23 @@ ALTER TABLE ONLY public.search_words
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.task_events
-    ADD CONSTRAINT task_events_pkey PRIMARY KEY (id);
+    ADD CONSTRAINT task_events_pkey PRIMARY KEY (xact, id);
 
 ALTER TABLE ONLY public.task_words
     ADD CONSTRAINT task_words_pkey PRIMARY KEY (task_id);
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.turns
     ADD CONSTRAINT turns_pkey PRIMARY KEY (id);
@@ -2569,6 +3595,12 @@ CREATE INDEX artifacts_by_task ON public.artifacts USING btree (task_id) WHERE (
 
 CREATE INDEX artifacts_lexemes ON public.artifacts USING gin (lexemes);
 
+CREATE INDEX audit_log_by_actor ON public.audit_log USING btree (actor, id DESC);
+
+CREATE INDEX audit_log_by_object ON public.audit_log USING btree (object, id DESC) WHERE (object IS NOT NULL);
+
+CREATE INDEX audit_log_by_time ON public.audit_log USING btree (at);
+
 CREATE INDEX conversation_chunks_by_delivery ON public.conversation_chunks USING btree (delivery) WHERE (delivery IS NOT NULL);
 
 CREATE INDEX conversation_chunks_first_turn ON public.conversation_chunks USING btree (first_turn);
@@ -2579,17 +3611,45 @@ CREATE INDEX conversation_chunks_lexemes ON public.conversation_chunks USING gin
 
 CREATE INDEX conversation_chunks_words ON public.conversation_chunks USING gin (to_tsvector('english'::regconfig, content));
 
-CREATE INDEX deliveries_by_arrival ON public.deliveries USING btree (received_at DESC, id);
+CREATE INDEX deliveries_by_arrival ON public.deliveries USING btree (received_at DESC, id DESC) INCLUDE (source, state, error_code, processed_at);
+
+CREATE INDEX deliveries_by_error ON public.deliveries USING btree (error_code, received_at DESC, id DESC) WHERE (error_code IS NOT NULL);
 
 CREATE INDEX deliveries_by_session ON public.deliveries USING btree (session_id) WHERE (session_id IS NOT NULL);
+
+CREATE INDEX deliveries_by_source ON public.deliveries USING btree (source, received_at DESC, id DESC) INCLUDE (state);
+
+CREATE INDEX deliveries_not_done ON public.deliveries USING btree (state, received_at DESC, id DESC) INCLUDE (source) WHERE (state <> 'processed'::text);
 
 CREATE INDEX deliveries_telling ON public.deliveries USING btree (session_id, source) WHERE (extent <> 'part'::text);
 
 CREATE INDEX deliveries_unfinished ON public.deliveries USING btree (next_attempt_at) WHERE (state = 'received'::text);
 
+CREATE INDEX delivery_changes_by_quarter ON public.delivery_changes USING btree (quarter);
+
+CREATE INDEX delivery_counts_by_quarter ON public.delivery_counts USING btree (quarter);
+
+CREATE INDEX exports_by_external ON public.exports USING btree (external_id) WHERE (external_id IS NOT NULL);
+
+CREATE INDEX exports_by_subscription ON public.exports USING btree (subscription);
+
 CREATE INDEX extraction_gaps_due ON public.extraction_gaps USING btree (next_attempt_at) WHERE (next_attempt_at < 'infinity'::timestamp with time zone);
 
+CREATE INDEX failed_logins_by_time ON public.failed_logins USING btree (last_failure);
+
+CREATE INDEX forgotten_for_a_while ON public.forgotten USING btree (until) WHERE (until < 'infinity'::timestamp with time zone);
+
+CREATE INDEX forgotten_to_look_for ON public.forgotten USING btree (at) WHERE (subject IS NOT NULL);
+
+CREATE INDEX llm_answers_by_delivery ON public.llm_answers USING btree (delivery);
+
 CREATE INDEX llm_answers_by_time ON public.llm_answers USING btree (asked);
+
+CREATE INDEX login_links_by_person ON public.login_links USING btree (person) WHERE (person IS NOT NULL);
+
+CREATE INDEX logins_by_end ON public.logins USING btree (expires_at);
+
+CREATE INDEX logins_by_person ON public.logins USING btree (person);
 
 CREATE INDEX memories_by_delivery ON public.memories USING btree (delivery) WHERE (delivery IS NOT NULL);
 
@@ -2601,13 +3661,39 @@ CREATE INDEX memories_by_type ON public.memories USING btree (type, created DESC
 
 CREATE INDEX memories_by_words ON public.memories USING gin (words) WITH (fastupdate=off) WHERE (merged_into IS NULL);
 
+CREATE INDEX memories_decided ON public.memories USING btree (said_at DESC, id DESC) WHERE ((type = 'decision'::text) AND (merged_into IS NULL));
+
+CREATE INDEX memories_decided_again ON public.memories USING btree (merged_into, said_at) WHERE ((type = 'decision'::text) AND (merged_into IS NOT NULL));
+
 CREATE INDEX memories_lexemes ON public.memories USING gin (lexemes);
 
 CREATE INDEX memories_merged ON public.memories USING btree (merged_into) WHERE (merged_into IS NOT NULL);
 
 CREATE INDEX memories_superseded_by ON public.memories USING btree (superseded_by) WHERE (superseded_by IS NOT NULL);
 
+CREATE INDEX memories_to_review ON public.memories USING btree (id DESC) WHERE ((review = 'proposed'::text) AND (merged_into IS NULL) AND (superseded_by IS NULL));
+
+CREATE INDEX memories_to_review_by_certainty ON public.memories USING btree (type, confidence, id) WHERE ((review = 'proposed'::text) AND (merged_into IS NULL) AND (superseded_by IS NULL));
+
+CREATE INDEX memories_to_review_by_type ON public.memories USING btree (type, id DESC) WHERE ((review = 'proposed'::text) AND (merged_into IS NULL) AND (superseded_by IS NULL));
+
 CREATE INDEX memories_words ON public.memories USING gin (to_tsvector('english'::regconfig, (content)::text));
+
+CREATE INDEX memory_events_by_memory ON public.memory_events USING btree (memory, id);
+
+CREATE INDEX outgoing_by_subscription ON public.outgoing USING btree (subscription, number DESC);
+
+CREATE INDEX outgoing_done ON public.outgoing USING btree (created) WHERE (state = ANY (ARRAY['delivered'::text, 'skipped'::text]));
+
+CREATE INDEX outgoing_due ON public.outgoing USING btree (subscription, next_attempt_at, number) WHERE (state = 'waiting'::text);
+
+CREATE INDEX outgoing_failed ON public.outgoing USING btree (subscription) WHERE (state = 'failed'::text);
+
+CREATE INDEX outgoing_waiting ON public.outgoing USING btree (subscription, subject, number) WHERE (state = 'waiting'::text);
+
+CREATE UNIQUE INDEX people_by_name ON public.people USING btree (lower(name));
+
+CREATE INDEX repeatable_requests_by_age ON public.repeatable_requests USING btree (created);
 
 CREATE INDEX search_words_alike ON public.search_words USING gin (word public.gin_trgm_ops);
 
@@ -2621,6 +3707,8 @@ CREATE INDEX task_events_by_task ON public.task_events USING btree (task_id, id)
 
 CREATE INDEX task_words_words ON public.task_words USING gin (words);
 
+CREATE INDEX tasks_asking ON public.tasks USING btree (created DESC, id DESC) WHERE (status = 'needs_input'::text);
+
 CREATE INDEX tasks_by_creation ON public.tasks USING btree (created DESC, id DESC);
 
 CREATE INDEX tasks_by_decision ON public.tasks USING btree (decision) WHERE (decision IS NOT NULL);
@@ -2631,15 +3719,35 @@ CREATE INDEX tasks_by_memory ON public.tasks USING btree (memory) WHERE (memory 
 
 CREATE INDEX tasks_by_session ON public.tasks USING btree (session_id);
 
+CREATE INDEX tasks_cancelled ON public.tasks USING btree (completed DESC, id DESC) WHERE (status = 'cancelled'::text);
+
 CREATE INDEX tasks_claimable ON public.tasks USING btree (agent_name, priority DESC, created) WHERE ((status = 'pending'::text) AND (waiting_for = 0) AND (not_before IS NULL));
+
+CREATE INDEX tasks_completed ON public.tasks USING btree (completed DESC, id DESC) WHERE (status = 'completed'::text);
 
 CREATE INDEX tasks_dependents ON public.tasks USING gin (depends_on) WHERE (waiting_for > 0);
 
+CREATE INDEX tasks_doubted ON public.tasks USING btree (created DESC, id DESC) WHERE ((doubt IS NOT NULL) AND (status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])));
+
+CREATE INDEX tasks_ended_by_agent ON public.tasks USING btree (agent_name, completed DESC) INCLUDE (status) WHERE (completed IS NOT NULL);
+
+CREATE INDEX tasks_failed ON public.tasks USING btree (completed DESC, id DESC) WHERE (status = 'failed'::text);
+
+CREATE INDEX tasks_for_people ON public.tasks USING btree (created DESC, id DESC) WHERE (status = ANY (ARRAY['proposed'::text, 'needs_input'::text]));
+
 CREATE INDEX tasks_leases ON public.tasks USING btree (lease_until) WHERE (status = ANY (ARRAY['claimed'::text, 'running'::text]));
+
+CREATE INDEX tasks_needing_input ON public.tasks USING btree (created DESC, id DESC) WHERE (status = 'needs_input'::text);
+
+CREATE INDEX tasks_pending ON public.tasks USING btree (created DESC, id DESC) WHERE (status = 'pending'::text);
+
+CREATE INDEX tasks_proposed ON public.tasks USING btree (created DESC, id DESC) WHERE (status = 'proposed'::text);
 
 CREATE INDEX tasks_scheduled ON public.tasks USING btree (not_before) WHERE ((status = 'pending'::text) AND (not_before IS NOT NULL));
 
 CREATE UNIQUE INDEX tasks_slots ON public.tasks USING btree (agent_name, slot) WHERE (slot IS NOT NULL);
+
+CREATE UNIQUE INDEX tokens_by_name ON public.tokens USING btree (name) WHERE (revoked_at IS NULL);
 
 CREATE INDEX turns_by_delivery ON public.turns USING btree (delivery) WHERE (delivery IS NOT NULL);
 
@@ -2647,7 +3755,21 @@ CREATE INDEX turns_lexemes ON public.turns USING gin (lexemes);
 
 CREATE TRIGGER "Hand_over" AFTER DELETE ON public.memories FOR EACH ROW WHEN ((old.merged_into IS NULL)) EXECUTE FUNCTION public.hand_over_memory();
 
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.audit_log FOR EACH ROW EXECUTE FUNCTION public.keep_audit_log();
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.keep_task_events();
+
+CREATE TRIGGER append_only_whole BEFORE TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.keep_audit_log();
+
+CREATE TRIGGER check_command BEFORE UPDATE ON public.tasks FOR EACH ROW WHEN ((old.command IS DISTINCT FROM new.command)) EXECUTE FUNCTION public.check_command();
+
+CREATE TRIGGER check_new_command BEFORE INSERT ON public.tasks FOR EACH ROW WHEN ((new.command IS NOT NULL)) EXECUTE FUNCTION public.check_command();
+
+CREATE TRIGGER count_again_added AFTER INSERT ON public.deliveries FOR EACH ROW WHEN ((new.received_at < (now() - '00:10:00'::interval))) EXECUTE FUNCTION public.say_delivery_changed();
+
+CREATE TRIGGER count_again_changed AFTER UPDATE OF state, processed_at ON public.deliveries FOR EACH ROW WHEN ((old.received_at < (now() - '00:10:00'::interval))) EXECUTE FUNCTION public.say_delivery_changed();
+
+CREATE TRIGGER count_again_removed AFTER DELETE ON public.deliveries FOR EACH ROW WHEN ((old.received_at < (now() - '00:10:00'::interval))) EXECUTE FUNCTION public.say_delivery_changed();
 
 CREATE TRIGGER count_deleted AFTER DELETE ON public.artifacts REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.count_session_rows('artifact_count');
 
@@ -2717,6 +3839,8 @@ CREATE TRIGGER note_review BEFORE UPDATE ON public.memories FOR EACH ROW WHEN ((
 
 CREATE TRIGGER place_held AFTER UPDATE OF max_concurrent ON public.agents FOR EACH ROW WHEN (((old.max_concurrent IS NULL) AND (new.max_concurrent IS NOT NULL))) EXECUTE FUNCTION public.place_held_tasks();
 
+CREATE TRIGGER record_event AFTER INSERT OR UPDATE ON public.memories FOR EACH ROW EXECUTE FUNCTION public.record_memory_event();
+
 CREATE TRIGGER record_insert AFTER INSERT ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.record_task_move();
 
 CREATE TRIGGER record_move AFTER UPDATE ON public.tasks FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) AND (NOT (new.last_token IS DISTINCT FROM old.last_token)))) EXECUTE FUNCTION public.record_task_move();
@@ -2764,8 +3888,26 @@ ALTER TABLE ONLY public.conversation_chunks
 ALTER TABLE ONLY public.conversation_chunks
     ADD CONSTRAINT conversation_chunks_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.delivery_counts
+    ADD CONSTRAINT delivery_counts_quarter_fkey FOREIGN KEY (quarter) REFERENCES public.delivery_quarters(quarter) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.exports
+    ADD CONSTRAINT exports_subscription_fkey FOREIGN KEY (subscription) REFERENCES public.subscriptions(name) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.exports
+    ADD CONSTRAINT exports_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.extraction_gaps
     ADD CONSTRAINT extraction_gaps_delivery_fkey FOREIGN KEY (delivery) REFERENCES public.deliveries(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.imported_files
+    ADD CONSTRAINT imported_files_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.login_links
+    ADD CONSTRAINT login_links_person_fkey FOREIGN KEY (person) REFERENCES public.people(name) ON UPDATE CASCADE ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.logins
+    ADD CONSTRAINT logins_person_fkey FOREIGN KEY (person) REFERENCES public.people(name) ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_delivery_fkey FOREIGN KEY (delivery) REFERENCES public.deliveries(id) ON DELETE SET NULL;
@@ -2784,6 +3926,12 @@ ALTER TABLE ONLY public.memories_to_look_at
 
 ALTER TABLE ONLY public.memories
     ADD CONSTRAINT memories_turn_fkey FOREIGN KEY (turn) REFERENCES public.turns(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY public.memory_events
+    ADD CONSTRAINT memory_events_memory_fkey FOREIGN KEY (memory) REFERENCES public.memories(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.outgoing
+    ADD CONSTRAINT outgoing_subscription_fkey FOREIGN KEY (subscription) REFERENCES public.subscriptions(name) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.task_words
     ADD CONSTRAINT task_words_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id) ON UPDATE CASCADE ON DELETE CASCADE;

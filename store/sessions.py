@@ -12,13 +12,14 @@ from store.statements import statements
 SQL = statements("sessions")
 
 
-def ensure(conn: Connection, session: SessionDraft, *, live: bool = False, language: str = "english") -> None:
-    """Creates the session or adds to it what the draft says, and locks it for the rest of the transaction.
+def ensure(conn: Connection, session: SessionDraft, *, live: bool = False, language: str = "english") -> Row:
+    """Creates the session or adds to it what the draft says, and locks it for the rest of the transaction. Answers
+    {is_new, forgets_until}.
 
     `live`: it is told segment by segment, and completed by itself when nothing comes for a while. `language` is that of
     a new session that does not say its own.
     """
-    run(
+    made = one_row(
         conn,
         SQL["ensure"],
         {
@@ -33,6 +34,8 @@ def ensure(conn: Connection, session: SessionDraft, *, live: bool = False, langu
             "default_language": language,
         },
     )
+    assert made is not None, "an insert or update returns its row"
+    return made
 
 
 def lock_all(conn: Connection, session_ids: Collection[str]) -> None:
@@ -67,6 +70,18 @@ def exists(conn: Connection, session_id: str) -> bool:
 
 def get(conn: Connection, session_id: str) -> Row | None:
     return one_row(conn, SQL["get"], {"id": session_id})
+
+
+def version(conn: Connection, session_id: str, *, lock: bool = False) -> str | None:
+    """A text that changes with every change of the session; None where there is none. `lock` keeps it as it is until
+    the transaction ends."""
+    row = one_row(conn, SQL["lock_version" if lock else "version"], {"id": session_id})
+    return None if row is None else str(row["version"])
+
+
+def update(conn: Connection, session_id: str, *, title: str | None, status: str | None, context: str | None) -> None:
+    """Changes a session; what is None stays."""
+    run(conn, SQL["update"], {"id": session_id, "title": title, "status": status, "context": context})
 
 
 def listing(conn: Connection, *, status: str | None, before: str | None, limit: int) -> list[Row]:

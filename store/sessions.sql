@@ -16,6 +16,7 @@ ON CONFLICT (id) DO UPDATE
        live = s.live OR %(live)s,
        language = COALESCE(%(language)s, s.language),
        last_activity = GREATEST(s.last_activity, clock_timestamp())
+RETURNING xmax = 0 AS is_new, forgets_until
 
 -- name: exists
 SELECT EXISTS (SELECT FROM sessions WHERE id = %(id)s) AS exists
@@ -83,3 +84,15 @@ RETURNING id
 -- name: turns
 SELECT id, seq, speaker, role, text, start_seconds, end_seconds, start_time, end_time
   FROM turns WHERE session_id = %(session_id)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s
+
+-- name: version
+SELECT left(md5(s::text), 16) AS version FROM sessions s WHERE s.id = %(id)s
+
+-- name: lock_version
+SELECT left(md5(s::text), 16) AS version FROM sessions s WHERE s.id = %(id)s FOR UPDATE
+
+-- name: update
+-- One that a person completes is told live no more; one that is taken up again may be.
+UPDATE sessions SET title = COALESCE(%(title)s, title), status = COALESCE(%(status)s, status),
+       context = COALESCE(%(context)s, context), live = live AND COALESCE(%(status)s, status) <> 'completed'
+ WHERE id = %(id)s

@@ -2,14 +2,17 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from threading import Event
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from domain.errors import InvalidRequest
 from domain.task import TaskDraft
-from store.database import Connection, Row, all_rows, one_row, our_errors, run
+from store.database import Connection, Row, all_rows, is_pooled, one_row, our_errors, run
 from store.statements import statements
 
 SQL = statements("tasks")
@@ -79,15 +82,136 @@ def claim(
     return all_rows(conn, SQL["claim_task"], parameters)
 
 
+def claim_many(conn: Connection, claims: Sequence[dict[str, Any]]) -> list[list[Row]]:
+    """What `claim` answers to each, in one commit; `claims` have its arguments by their names. When one of them would
+    raise, all of it does and nothing is claimed."""
+    given: list[list[Row]] = [[] for _ in claims]
+    for row in all_rows(conn, SQL["claim_many"], {"claims": Jsonb(list(claims))}):
+        given[row.pop("position") - 1].append(row)
+    return given
+
+
+def add(
+    conn: Connection,
+    task_id: str | None,
+    *,
+    title: str,
+    agent_name: str | None = None,
+    capabilities: Sequence[str] = (),
+    task_type: str = "general",
+    status: str = "pending",
+    priority: int = 50,
+    input_data: Mapping[str, Any] | None = None,
+    session_id: str | None = None,
+    memory: int | None = None,
+    not_before: datetime | None = None,
+    depends_on: Sequence[str] = (),
+    max_attempts: int = 3,
+    acceptance: Mapping[str, Any] | None = None,
+) -> str:
+    """Makes one task and returns its id, which is made up when None. Raises InvalidRequest where the id is taken, or
+    something that it names is not there."""
+    parameters = {
+        "id": task_id,
+        "title": title,
+        "agent_name": agent_name,
+        "capabilities": Jsonb(list(capabilities)),
+        "task_type": task_type,
+        "status": status,
+        "priority": priority,
+        "input_data": Jsonb(dict(input_data or {})),
+        "session_id": session_id,
+        "memory": memory,
+        "not_before": not_before,
+        "depends_on": list(depends_on),
+        "max_attempts": max_attempts,
+        "acceptance": None if acceptance is None else Jsonb(dict(acceptance)),
+    }
+    row = one_row(conn, SQL["add"], parameters)
+    if row is None:
+        raise InvalidRequest("There is a task of this id.", hint="Choose another, or let one be made.")
+    return str(row["id"])
+
+
+def order_command(
+    conn: Connection,
+    delivery: str,
+    task_id: str,
+    *,
+    title: str,
+    agent_name: str,
+    task_type: str,
+    input_data: Mapping[str, Any],
+    command: Mapping[str, Any] | None,
+    max_attempts: int,
+) -> bool:
+    """Makes the task of what a native client wants done: the one place where a task gets a `command`, which a runner
+    may run. False for the same again, which changes nothing; raises InvalidRequest where the id is another task's."""
+    parameters = {
+        "id": task_id,
+        "title": title,
+        "agent_name": agent_name,
+        "task_type": task_type,
+        "input_data": Jsonb(dict(input_data)),
+        "command": None if command is None else Jsonb(dict(command)),
+        "delivery": delivery,
+        "max_attempts": max_attempts,
+    }
+    if one_row(conn, SQL["order_command"], parameters) is not None:
+        return True
+    row = one_row(conn, SQL["is_command"], parameters)
+    if not (row and row["is_it"]):
+        raise InvalidRequest("There is another task of this id.", hint="Send a `task_id` that was not used before.")
+    return False
+
+
+def endings(conn: Connection, task_ids: Sequence[str]) -> list[Row]:
+    """Those of these tasks that have ended, with what they left; one that is not there has no status."""
+    return all_rows(conn, SQL["endings"], {"ids": list(task_ids)})
+
+
+def update(
+    conn: Connection,
+    task_id: str,
+    *,
+    input_data: Mapping[str, Any] | None = None,
+    depends_on: Sequence[str] | None = None,
+    **changes: Any,
+) -> None:
+    """Changes a task that nobody holds and that has not ended; what is None stays. Raises UnknownTask, InvalidMove."""
+    names = ("title", "agent_name", "task_type", "priority", "not_before", "max_attempts")
+    parameters = {name: changes.pop(name, None) for name in names}
+    assert not changes, "what a task has besides does not change"
+    parameters |= {
+        "id": task_id,
+        "input_data": None if input_data is None else Jsonb(dict(input_data)),
+        "depends_on": None if depends_on is None else list(depends_on),
+    }
+    if not run(conn, SQL["update"], parameters):
+        run(conn, SQL["refuse_update"], {"id": task_id})
+
+
+def version(conn: Connection, task_id: str, *, lock: bool = False) -> str | None:
+    """A text that changes with every change of the task; None where there is none. `lock` keeps it as it is until the
+    transaction ends."""
+    row = one_row(conn, SQL["lock_version" if lock else "version"], {"id": task_id})
+    return None if row is None else str(row["version"])
+
+
+def agents_of(conn: Connection, task_ids: Sequence[str]) -> list[str]:
+    """The agents that these tasks are of."""
+    return [row["agent_name"] for row in all_rows(conn, SQL["agents_of"], {"ids": list(task_ids)})]
+
+
 def wait_for_work(conn: Connection, agent_name: str, *, timeout_seconds: float, poll_seconds: float = 2.0) -> bool:
     """Waits until there may be a task for the agent, and answers whether there was one within the time.
 
-    Woken by NOTIFY, and looks by itself every `poll_seconds` all the same: behind a proxy that pools transactions
-    LISTEN is accepted and hears nothing. The connection has to be in autocommit.
+    Woken by NOTIFY, and looks by itself every `poll_seconds` all the same: behind a pooler nothing is heard. The
+    connection has to be in autocommit.
     """
     deadline = time.monotonic() + timeout_seconds
     with our_errors():
-        conn.execute(SQL["listen"])
+        listen(conn)
         try:
             while not is_claimable(conn, agent_name):
                 remaining = deadline - time.monotonic()
@@ -97,7 +221,25 @@ def wait_for_work(conn: Connection, agent_name: str, *, timeout_seconds: float, 
                     break
             return True
         finally:
-            conn.execute(SQL["unlisten"])
+            if not is_pooled(conn):
+                conn.execute(SQL["unlisten"])
+
+
+def new_work(conn: Connection, stopping: Event) -> Iterator[str]:
+    """The agent of each task that becomes claimable, as it does, until `stopping`; `*` is any agent, which is said
+    first, for what came before."""
+    with our_errors():
+        listen(conn)
+        yield "*"
+        while not stopping.is_set():
+            for notification in conn.notifies(timeout=0.5):
+                yield notification.payload
+
+
+def listen(conn: Connection) -> None:
+    """Behind a pooler it would go on for whoever has that server's connection next, and tell us nothing."""
+    if not is_pooled(conn):
+        conn.execute(SQL["listen"])
 
 
 def is_claimable(conn: Connection, agent_name: str) -> bool:
@@ -154,6 +296,12 @@ def complete(
     )
 
 
+def complete_many(conn: Connection, completions: Sequence[dict[str, Any]]) -> list[Row]:
+    """What `complete` answers to each, in one commit; `completions` have its arguments by their names. When one of them
+    would raise, all of it does and nothing is completed."""
+    return all_rows(conn, SQL["complete_many"], {"completions": Jsonb(list(completions))})
+
+
 def fail(conn: Connection, task_id: str, claim_token: UUID, *, error: str, retry: bool = True) -> Row:
     return moved(conn, "fail_task", task_id=task_id, claim_token=claim_token, error=error, retry=retry)
 
@@ -170,17 +318,42 @@ def answer(conn: Connection, task_id: str, *, answer: str, person: str) -> Row:
     return moved(conn, "answer_task", task_id=task_id, answer=answer, person=person)
 
 
+def has_answer(conn: Connection, task_id: str, answer: str, *, person: str) -> bool:
+    """Whether this person has answered so, and the task has gone on since."""
+    row = one_row(conn, SQL["has_answer"], {"task_id": task_id, "answer": answer, "person": person})
+    return bool(row and row["known"])
+
+
 def approve(conn: Connection, task_id: str, *, person: str) -> Row:
     return moved(conn, "approve_task", task_id=task_id, person=person)
 
 
-def cancel(conn: Connection, task_id: str, *, reason: str | None = None) -> Row:
-    return moved(conn, "cancel_task", task_id=task_id, reason=reason)
+def cancel(conn: Connection, task_id: str, *, reason: str | None = None, person: str | None = None) -> Row:
+    return moved(conn, "cancel_task", task_id=task_id, reason=reason, person=person)
+
+
+def finish(
+    conn: Connection, task_id: str, *, person: str, output_data: Any = None, artifacts: Sequence[str] = ()
+) -> Row:
+    """Completes a task that nobody holds, as done by hand."""
+    return moved(
+        conn,
+        "finish_task",
+        task_id=task_id,
+        person=person,
+        output_data=None if output_data is None else Jsonb(output_data),
+        artifacts=list(artifacts),
+    )
 
 
 def retry(conn: Connection, task_id: str, *, person: str) -> Row:
     """Gives a task that failed or was cancelled all its tries again."""
     return moved(conn, "retry_task", task_id=task_id, person=person)
+
+
+def restore(conn: Connection, task_id: str, *, person: str) -> Row:
+    """Takes back an approval, an answer or a cancellation, as long as nothing has happened since."""
+    return moved(conn, "restore_task", task_id=task_id, person=person)
 
 
 def expire_claims(conn: Connection) -> int:

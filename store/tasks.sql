@@ -40,8 +40,78 @@ SELECT d.id, %(session_id)s, d.agent_name, d.task_type, d.title, d.status, d.pri
 ON CONFLICT DO NOTHING
 
 -- name: claim_task
-SELECT c.*, (SELECT t.doubt FROM tasks t WHERE t.id = c.task_id) AS doubt
+SELECT c.*, t.doubt, t.command
   FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer, %(fair)s) AS c
+  JOIN LATERAL (SELECT doubt, command FROM tasks WHERE id = c.task_id OFFSET 0) AS t ON true
+
+-- name: claim_many
+-- Several claims in one statement and one commit, each as if it came alone; what one takes the next does not see.
+SELECT w.position::integer AS position, c.*, t.doubt, t.command
+  FROM ROWS FROM (jsonb_to_recordset(%(claims)s) AS (
+           agent_name text, control_agent text, lease_seconds integer, max_tasks integer, fair boolean))
+       WITH ORDINALITY AS w (agent_name, control_agent, lease_seconds, max_tasks, fair, position),
+       LATERAL claim_task(w.agent_name, w.control_agent, w.lease_seconds, w.max_tasks, w.fair) AS c,
+       LATERAL (SELECT doubt, command FROM tasks WHERE id = c.task_id OFFSET 0) AS t
+ ORDER BY w.position
+
+-- name: complete_many
+SELECT t.* FROM ROWS FROM (jsonb_to_recordset(%(completions)s) AS (
+           task_id text, claim_token uuid, output_data jsonb, artifacts text[]))
+       WITH ORDINALITY AS w (task_id, claim_token, output_data, artifacts, position),
+       LATERAL complete_task(w.task_id, w.claim_token, w.output_data, w.artifacts) AS t
+ ORDER BY w.position
+
+-- name: add
+-- A memory that it comes of makes it part of that memory's session. Its acceptance rule is tried, so that one which
+-- cannot be applied is refused here and not at the completion.
+INSERT INTO tasks (id, title, agent_name, capabilities, task_type, status, priority, input_data, session_id, memory,
+                   not_before, depends_on, max_attempts, acceptance)
+SELECT COALESCE(%(id)s, 'task_' || left(replace(gen_random_uuid()::text, '-', ''), 12)), %(title)s, %(agent_name)s,
+        %(capabilities)s::jsonb, %(task_type)s, %(status)s, %(priority)s, %(input_data)s,
+        COALESCE(%(session_id)s, (SELECT session_id FROM memories WHERE id = %(memory)s)), %(memory)s, %(not_before)s,
+        %(depends_on)s, %(max_attempts)s, %(acceptance)s::jsonb
+ WHERE unmet_acceptance(%(acceptance)s::jsonb, '{}', '{}') IS DISTINCT FROM ''
+ON CONFLICT (id) DO NOTHING RETURNING id
+
+-- name: order_command
+-- What a client wants run; a task that is known already by its id is left as it is.
+WITH named AS (
+    INSERT INTO agents (name, type, status) SELECT %(agent_name)s, 'cli', 'offline'
+     WHERE NOT EXISTS (SELECT FROM agents WHERE name = %(agent_name)s)
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO tasks (id, title, agent_name, task_type, input_data, command, delivery, max_attempts)
+VALUES (%(id)s, %(title)s, %(agent_name)s, %(task_type)s, %(input_data)s, %(command)s::jsonb, %(delivery)s, %(max_attempts)s)
+ON CONFLICT (id) DO NOTHING RETURNING id
+
+-- name: is_command
+-- Whether the task of this id is of the very same wish, so that its sender may learn how it ended.
+SELECT EXISTS (SELECT FROM tasks WHERE id = %(id)s AND task_type = %(task_type)s AND input_data @> %(input_data)s
+                  AND command IS NOT DISTINCT FROM %(command)s::jsonb) AS is_it
+
+-- name: endings
+SELECT w.id, t.status, t.output_data, t.error_message, t.artifacts
+  FROM unnest(%(ids)s::text[]) AS w (id) LEFT JOIN tasks t ON t.id = w.id
+ WHERE t.id IS NULL OR t.status IN ('completed', 'failed', 'cancelled')
+
+-- name: update
+UPDATE tasks SET title = COALESCE(%(title)s, title), agent_name = COALESCE(%(agent_name)s, agent_name),
+       task_type = COALESCE(%(task_type)s, task_type), priority = COALESCE(%(priority)s, priority),
+       input_data = COALESCE(%(input_data)s, input_data), not_before = COALESCE(%(not_before)s, not_before),
+       depends_on = COALESCE(%(depends_on)s, depends_on), max_attempts = COALESCE(%(max_attempts)s, max_attempts)
+ WHERE id = %(id)s AND status IN ('proposed', 'pending', 'needs_input')
+
+-- name: refuse_update
+SELECT refuse_move(%(id)s, NULL, 'changed')
+
+-- name: version
+SELECT left(md5(t::text), 16) AS version FROM tasks t WHERE t.id = %(id)s
+
+-- name: lock_version
+SELECT left(md5(t::text), 16) AS version FROM tasks t WHERE t.id = %(id)s FOR UPDATE
+
+-- name: agents_of
+SELECT DISTINCT agent_name FROM tasks WHERE id = ANY (%(ids)s) AND agent_name IS NOT NULL
 
 -- name: is_claimable
 SELECT EXISTS (SELECT FROM agents a, queue_of(a.name, a.capabilities) WHERE a.name = %(agent_name)s) AS claimable
@@ -73,14 +143,24 @@ SELECT * FROM ask_task(%(task_id)s, %(claim_token)s, %(question)s)
 -- name: answer_task
 SELECT * FROM answer_task(%(task_id)s, %(answer)s, %(person)s)
 
+-- name: has_answer
+SELECT EXISTS (SELECT FROM tasks WHERE id = %(task_id)s AND status <> 'needs_input' AND input_data -> 'answers' @>
+               jsonb_build_array(jsonb_build_object('answer', %(answer)s::text, 'person', %(person)s::text))) AS known
+
 -- name: approve_task
 SELECT * FROM approve_task(%(task_id)s, %(person)s)
 
 -- name: cancel_task
-SELECT * FROM cancel_task(%(task_id)s, %(reason)s)
+SELECT * FROM cancel_task(%(task_id)s, %(reason)s, %(person)s)
+
+-- name: finish_task
+SELECT * FROM finish_task(%(task_id)s, %(person)s, %(output_data)s, %(artifacts)s)
 
 -- name: retry_task
 SELECT * FROM retry_task(%(task_id)s, %(person)s)
+
+-- name: restore_task
+SELECT * FROM restore_task(%(task_id)s, %(person)s)
 
 -- name: expire_claims
 SELECT expire_claims() AS expired
