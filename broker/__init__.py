@@ -1,0 +1,1 @@
+"""How Redis is reached: one server, or whichever its Sentinels name as master."""
