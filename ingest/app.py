@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,22 +16,27 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from domain.body import read_bounded
-from domain.delivery import NATIVE, Delivery
+from domain.delivery import NATIVE, TASK_COMMAND, Delivery
 from domain.errors import (
     AIWebhookError,
     BodyTooSlow,
     MethodNotAllowed,
     NotFound,
     Refused,
+    UnknownSource,
     error_body,
 )
+from domain.log_lines import about
 from domain.settings import Settings
+from domain.tracing import here, is_traced, span
 from ingest import chatgpt, sources
 from ingest import request as received
 from ingest.accepting import Greeting, accept, accept_setup
 from ingest.credentials import authenticate
 from ingest.enqueueing import Enqueue, Outcome
 from ingest.limiting import RateLimits
+from ingest.measuring import REQUEST_SECONDS, REQUESTS, count_refused
+from ingest.refusals import Refusals
 from ingest.replying import Replies
 
 log = logging.getLogger("ai_webhook.ingest")
@@ -39,10 +44,15 @@ LARGE_BYTES = 256 * 1024  # from here on, hashing and parsing would hold up the 
 
 
 def webhook_routes(
-    settings: Settings, enqueue: Enqueue, replies: Replies | None = None, rates: RateLimits | None = None
+    settings: Settings,
+    enqueue: Enqueue,
+    replies: Replies | None = None,
+    rates: RateLimits | None = None,
+    refusals: Refusals | None = None,
 ) -> list[Route]:
     """POST /webhook for the native kinds, POST /webhook/{source} for everybody else, with a secret in the URL for
-    senders that can bring it nowhere else. Without `replies` nobody waits, without `rates` nobody is slowed."""
+    senders that can bring it nowhere else. Without `replies` nobody waits, without `rates` nobody is slowed, without
+    `refusals` what is refused is in the log alone."""
     sources.check_secrets(settings)
 
     async def webhook(request: Request) -> Response:
@@ -56,13 +66,22 @@ def webhook_routes(
                 return JSONResponse(accepted.answer)
             if rates is not None:
                 await rates.check(source)
-            outcome = await enqueue(accepted)
+            named, key = sources.label(source, settings), accepted.key
+            with about(delivery_id=key), span("accept", source=named, delivery_id=key):
+                outcome = await enqueue(replace(accepted, trace=here()) if is_traced() else accepted)
         except AIWebhookError as error:
-            log.info("refused source=%r code=%s status=%d", source[:64], error.code, error.status)
+            named = "?" if isinstance(error, UnknownSource) else source[:64]  # it may be a secret in the wrong place
+            log.info("refused source=%r code=%s status=%d", named, error.code, error.status)
+            count_refused(sources.label(source, settings), error)
+            if refusals is not None:
+                refusals.count(source, error)
             raise
-        took = 1e3 * (time.perf_counter() - started)
-        log.debug("%s delivery=%s source=%s ms=%.1f", outcome, accepted.key, source, took)
-        return await answer(arrived, accepted, outcome, replies)
+        took = time.perf_counter() - started
+        REQUESTS.labels(sources.label(source, settings), outcome).inc()
+        REQUEST_SECONDS.observe(took)
+        with about(delivery_id=accepted.key):
+            log.debug("%s delivery=%s source=%s ms=%.1f", outcome, accepted.key, source, 1e3 * took)
+            return await answer(arrived, accepted, outcome, replies)
 
     async def setup(request: Request) -> Response:
         greeting = accept_setup(arrived_as(request, settings, b""), settings)
@@ -133,7 +152,8 @@ async def answer(arrived: received.Request, delivery: Delivery, outcome: Outcome
     told: dict[str, Any] = {"status": outcome, "delivery": delivery.key, **source.answer(arrived)}
     if not delivery.sync or replies is None:
         return Response(status_code=204) if source.status == 204 else JSONResponse(told)
-    reply = await replies.wait(delivery.key, repeated=outcome == "duplicate")
+    command = delivery.source == NATIVE and delivery.event == TASK_COMMAND
+    reply = await replies.wait(delivery.key, repeated=outcome == "duplicate", command=command)
     if reply is not None:
         return Response(reply, media_type="application/json")
     place = f"/webhook/replies/{delivery.key}"
@@ -160,15 +180,16 @@ async def reply_to(request: Request, settings: Settings, replies: Replies | None
 
 
 def health_routes(ready: Callable[[], Awaitable[dict[str, bool]]]) -> list[Route]:
-    """/healthz: the process answers. /readyz: what it needs answers too, each by name."""
+    """/healthz: the process answers. /readyz: whether it can take deliveries, and what answers, each by name. Redis is
+    all that deliveries need: without PostgreSQL it is `degraded`, which is no reason to send them elsewhere."""
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
         checks = await ready()
-        good = all(checks.values())
-        return JSONResponse({"status": "ready" if good else "unavailable", **checks}, 200 if good else 503)
+        status = "unavailable" if not checks["redis"] else "ready" if all(checks.values()) else "degraded"
+        return JSONResponse({"status": status, **checks}, 503 if status == "unavailable" else 200)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
@@ -219,9 +240,11 @@ def create_app(
     ready: Callable[[], Awaitable[dict[str, bool]]],
     replies: Replies | None = None,
     rates: RateLimits | None = None,
+    refusals: Refusals | None = None,
+    more: Sequence[Route] = (),
 ) -> Starlette:
     """The endpoint alone, for a host that has no credentials of the database."""
     return Starlette(
-        routes=[*webhook_routes(settings, enqueue, replies, rates), *health_routes(ready)],
+        routes=[*webhook_routes(settings, enqueue, replies, rates, refusals), *health_routes(ready), *more],
         exception_handlers=ERROR_HANDLERS,
     )

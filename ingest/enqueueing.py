@@ -6,6 +6,7 @@ falls behind gets fuller batches, from however many endpoints.
 """
 
 import asyncio
+import logging
 import math
 import uuid
 from collections.abc import Awaitable, Callable
@@ -15,14 +16,20 @@ from typing import Any, Literal
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 from rq.job import Job, JobStatus
 from rq.queue import Queue
 
+from broker.clients import open_async_client
 from domain import envelope
+from domain.certificates import certificate_trouble
 from domain.delivery import BATCH_JOB, QUEUE_NAME, Delivery
 from domain.errors import QueueFull, QueueUnavailable
+from domain.sealing import NO_KEYS, Keys
 from domain.settings import Settings
+from domain.tracing import span
+
+log = logging.getLogger("ai_webhook.ingest")
 
 Outcome = Literal["accepted", "duplicate"]
 Enqueue = Callable[[Delivery], Awaitable[Outcome]]
@@ -44,6 +51,7 @@ local open, held, used = redis.call('GET', KEYS[1]), limit, 0
 if open and redis.call('EXISTS', jobs_prefix .. open) == 1 then
     held = redis.call('LLEN', prefix .. 'batch:' .. open)
 end
+room = room - redis.call('HLEN', prefix .. 'aside')
 local most = redis.call('SCARD', KEYS[2]) * limit
 if room - most < (#ARGV - at + 1) / 2 then
     for _, batch in ipairs(redis.call('SMEMBERS', KEYS[2])) do
@@ -79,13 +87,14 @@ return answers
 """
 ANSWERS: tuple[Literal["duplicate"], Literal["accepted"], Literal["full"]] = ("duplicate", "accepted", "full")
 UNLIMITED = 2**53
+REPLICA_SECONDS = 0.8  # a replica has to confirm within; less than a sender waits
 FLUSH_DELIVERIES = 200
 FLUSH_BYTES = 8 * 1024 * 1024
 
 
 def connect(redis_url: str) -> "redis.asyncio.Redis":
     """A client that gives up early: a sender is answered 503 within two seconds, and tries again."""
-    return redis.asyncio.Redis.from_url(
+    return open_async_client(
         redis_url,
         socket_connect_timeout=0.5,
         socket_timeout=1.2,
@@ -101,7 +110,15 @@ def open_enqueuer(settings: Settings) -> "Enqueuer":
         batch_deliveries=settings.batch_deliveries,
         job_timeout_seconds=settings.job_timeout_seconds,
         queue_limit=settings.queue_limit,
+        replicas=settings.redis_replicas,
+        keys=settings.keys(),
     )
+
+
+def told(error: Exception) -> QueueUnavailable:
+    if isinstance(error, QueueUnavailable):
+        return error
+    return QueueUnavailable(f"Redis did not take the delivery ({type(error).__name__}).")
 
 
 class Enqueuer:
@@ -114,9 +131,14 @@ class Enqueuer:
         batch_deliveries: int,
         job_timeout_seconds: int,
         queue_limit: int = UNLIMITED,
+        replicas: int = 0,
+        keys: Keys = NO_KEYS,
     ) -> None:
+        """`replicas` have to have a delivery, too, before it is accepted."""
         self.client = client
+        self.keys = keys
         self.queue_limit = queue_limit
+        self.replicas = replicas
         self.batch_deliveries = batch_deliveries
         self.job_timeout_seconds = job_timeout_seconds
         self.script = client.register_script(ACCEPT)
@@ -136,9 +158,10 @@ class Enqueuer:
         while self.waiting:
             group = self.next_group()
             try:
-                outcomes = await self.send([delivery for delivery, _ in group])
+                with span("enqueue", group[0][0].trace, deliveries=len(group)):
+                    outcomes = await self.send([delivery for delivery, _ in group])
             except Exception as error:  # noqa: BLE001 - whatever it is, every sender that waits has to get an answer
-                failure = QueueUnavailable(f"Redis did not take the delivery ({type(error).__name__}).")
+                failure = told(error)
                 for _, done in group:
                     if not done.done():
                         done.set_exception(failure)
@@ -173,15 +196,35 @@ class Enqueuer:
         for job_id, fields in jobs:
             arguments += [job_id, len(fields), *fields]
         for delivery in deliveries:
-            arguments += [delivery.key, envelope.pack(delivery)]
+            arguments += [delivery.key, envelope.pack(delivery, self.keys)]
         keys = [
             envelope.OPEN,
             envelope.BATCHES,
             Queue.redis_queue_namespace_prefix + QUEUE_NAME,
             Queue.redis_queues_keys,
         ]
-        answers = await self.script(keys=keys, args=arguments)
+        answers = await (self.run_copied(keys, arguments) if self.replicas else self.script(keys, arguments))
         return [ANSWERS[int(answer)] for answer in answers]
+
+    async def run_copied(self, keys: list[str], arguments: list[Any]) -> list[int]:
+        """Runs the script and waits for the replicas, still in one round trip. Raises QueueUnavailable when too few
+        have it in time: the master may be lost, or be one that has been replaced and does not know."""
+        async with self.client.pipeline(transaction=False) as pipe:
+            pipe.evalsha(self.script.sha, len(keys), *keys, *arguments)
+            # WAIT is for the last write of this connection, and a repeat writes nothing: what another connection wrote
+            # a moment ago may not be copied yet. This write comes after it.
+            pipe.set(envelope.COPIED, b"")
+            pipe.wait(self.replicas, int(REPLICA_SECONDS * 1000))
+            answers, _, copies = await pipe.execute(raise_on_error=False)
+        if isinstance(answers, NoScriptError):  # a server that has just become master
+            await self.client.script_load(ACCEPT)
+            return await self.run_copied(keys, arguments)
+        for answer in (answers, copies):
+            if isinstance(answer, Exception):
+                raise answer
+        if copies < self.replicas:
+            raise QueueUnavailable(f"{copies} of {self.replicas} replicas of Redis have the delivery.")
+        return list(answers)
 
     def new_job(self) -> tuple[str, list[Any]]:
         """A job not yet in Redis: its id and the fields of its hash. Its only argument is the batch's id."""
@@ -204,9 +247,12 @@ class Enqueuer:
         return batch, fields
 
     async def ready(self) -> bool:
+        """Whether Redis takes what is written to it: one that is read-only or full answers pings all the same."""
         try:
-            return bool(await self.client.ping())
-        except (RedisError, OSError, TimeoutError):
+            return bool(await self.client.set(envelope.READY, b"", ex=60))
+        except (RedisError, OSError, TimeoutError) as error:
+            if (trouble := certificate_trouble(error)) is not None:
+                log.warning("Redis: %s", "; ".join(trouble))
             return False
 
     async def close(self) -> None:

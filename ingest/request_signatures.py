@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 
 from domain.errors import Refused, SignatureError, SignatureExpired
+from domain.standard_webhooks import decoded
 from ingest.request import FORM, Headers, Request
-from ingest.signatures import any_equal, check_any, decoded, mismatch, sha256
+from ingest.signatures import any_equal, check_any, mismatch, sha256
 
 BODY_DIGEST = "bodySHA256"
 LEEWAY_SECONDS = 60  # as in LiveKit's own verifier

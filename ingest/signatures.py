@@ -8,7 +8,6 @@ Senders whose signature covers more than body and time are in ingest/request_sig
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -21,6 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from domain.errors import Refused, SettingsError, SignatureError, SignatureExpired
+from domain.standard_webhooks import decoded, key_after, signed_headers, signed_text, standard_key
 from ingest.request import Headers, Request, at
 
 Keys = Callable[[str], list[bytes]]  # from a configured secret to the keys that it may stand for
@@ -70,7 +70,7 @@ class StandardWebhooks:
         if not message_id:
             raise SignatureError("The message id is empty.")
         check_time(seconds_of(timestamp), request)
-        signed = b".".join((message_id.encode(), timestamp.encode(), request.body))
+        signed = signed_text(message_id, timestamp, request.body)
         given = [decoded(s.removeprefix("v1,")) for s in signatures if s.startswith("v1,")]
         given_asymmetric = [decoded(s.removeprefix("v1a,")) for s in signatures if s.startswith("v1a,")]
         expected = [sha256(standard_key(s), signed) for s in secrets if not s.startswith(PUBLIC_KEY)]
@@ -92,12 +92,10 @@ class StandardWebhooks:
 
 def sign_standard_webhooks(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers with which a sender signs a body; `secret` is text, `whsec_…`, or the private key `whsk_…`."""
-    signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
-    if secret.startswith("whsk_"):
-        private = Ed25519PrivateKey.from_private_bytes(key_after("whsk_", secret)[:32])
-        signature = "v1a," + base64.b64encode(private.sign(signed)).decode()
-    else:
-        signature = "v1," + base64.b64encode(sha256(standard_key(secret), signed)).decode()
+    if not secret.startswith("whsk_"):
+        return signed_headers([secret], message_id, timestamp, body)
+    private = Ed25519PrivateKey.from_private_bytes(key_after("whsk_", secret)[:32])
+    signature = "v1a," + base64.b64encode(private.sign(signed_text(message_id, timestamp, body))).decode()
     return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": signature}
 
 
@@ -374,11 +372,6 @@ def is_signed_by(public: Ed25519PublicKey, signature: bytes, signed: bytes) -> b
     return True
 
 
-def standard_key(secret: str) -> bytes:
-    """`whsec_` and base64; a secret without the prefix is taken as text. Raises SettingsError, not a caller's fault."""
-    return key_after("whsec_", secret) if secret.startswith("whsec_") else secret.encode()
-
-
 def public_key(secret: str) -> Ed25519PublicKey:
     key = key_after(PUBLIC_KEY, secret)
     if len(key) != 32:
@@ -386,25 +379,9 @@ def public_key(secret: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(key)
 
 
-def key_after(prefix: str, secret: str) -> bytes:
-    key = decoded(secret.removeprefix(prefix))
-    if not key:
-        what = f"A signing secret that begins with {prefix} has to go on" if prefix else "This signing secret has to be"
-        raise SettingsError(f"{what} in base64.")
-    return key
-
-
 def from_hex_or_base64(text: str) -> bytes:
     """A digest from its 64 hex digits, else from base64; empty for anything else."""
     try:
         return bytes.fromhex(text) if len(text) == 64 else decoded(text)
     except ValueError:
-        return b""
-
-
-def decoded(text: str) -> bytes:
-    """From base64, with or without its padding; empty for anything else."""
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
         return b""

@@ -268,6 +268,8 @@ def omi_audio(request: Request, secrets: Sequence[str]) -> Json | None:
 
 ANY_HEADER = ("authorization", "x-api-key")
 
+UNKNOWN = "other"
+
 SOURCES: Mapping[str, Source] = {
     NATIVE: Source(identify_native, GITHUB, answer=native_answer, waits=waits_native),
     "generic": Source(identify_generic, STANDARD),
@@ -346,6 +348,13 @@ OTHER = Source(identify_generic)  # a source that the table does not name posts 
 
 def source_named(name: str) -> Source:
     return SOURCES.get(name, OTHER)
+
+
+def label(name: str, settings: Settings) -> str:
+    """The name of a source for records and figures; UNKNOWN for all that neither the table nor the settings know, as
+    anybody may write anything into an address."""
+    is_known = name in SOURCES or name in settings.listed_sources() or settings.secrets_of(name)
+    return name if is_known else UNKNOWN
 
 
 def check_secrets(settings: Settings) -> None:
