@@ -1,4 +1,4 @@
-"""The one file of the workers that knows RQ and Redis: what a batch is there, how it is begun, finished and rescued.
+"""What the workers know of Redis: what a batch is there, how it is begun, finished and rescued.
 
 A batch is one RQ job that carries the keys of some deliveries (domain/envelope.py has the layout, ingest/enqueueing.py
 makes it). RQ moves the job; whether a batch is finished is told by its place in aiw:batches, not by RQ's registries,
@@ -7,35 +7,34 @@ so a job that RQ loses, or that somebody deletes in rq-dashboard, is only late.
 
 import logging
 import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import redis
-import rq.serializers
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.queue import Queue
-from rq.timeouts import BaseTimeoutException
-from rq.worker import SimpleWorker
 
+from broker.clients import open_client
 from domain import envelope
 from domain.delivery import BATCH_JOB, QUEUE_NAME, Delivery
-
-# RQ's default would unpickle whatever lies in Redis; nothing here, and nothing RQ calls by default, may.
-rq.serializers.PickleSerializer = rq.serializers.JSONSerializer
+from domain.errors import SealedElsewhere, Unverified
+from domain.measures import Measures
+from domain.sealing import NO_KEYS, Keys
 
 log = logging.getLogger("ai_webhook.processors")
 
-JobTimeout = BaseTimeoutException
+RedisFailure = RedisError
 ALIVE_SECONDS = 6  # a worker that has not said so for this long is taken for dead
 REPLY_SECONDS = 600  # how long an answer is kept for a sender who did not wait for it
+AWAIT_SECONDS = 3600  # how long it is looked whether a task has ended for which a sender waits
+OUT_OF_REDIS = "queue"  # the source by which the console tells what was refused here
 LOST_SECONDS = 10  # a batch without an owner whose job is not in the queue for this long is taken for lost
 
 # Closes a batch against further deliveries and takes it. KEYS: open, list, meta, alive. ARGV: batch, worker, seconds
@@ -53,12 +52,55 @@ return {redis.call('HINCRBY', KEYS[3], 'runs', 1), redis.call('HGET', KEYS[3], '
 
 def connect(redis_url: str) -> "redis.Redis":
     """A client that rides out a short outage; RQ lengthens the socket timeout for its blocking pop by itself."""
-    return redis.Redis.from_url(
+    return open_client(
         redis_url,
         socket_connect_timeout=2,
         socket_timeout=10,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1), 3),
     )
+
+
+def packed_deliveries(client: "redis.Redis") -> Iterator[tuple[str, bytes]]:
+    """(key, packed) of every delivery that Redis holds; those that PostgreSQL records meanwhile may be left out."""
+    for name in client.scan_iter(match=envelope.delivery_name("*"), count=1000):
+        packed = cast("bytes | None", client.get(name))
+        if packed is not None:
+            yield name.decode("ascii", "replace").rpartition(":")[2], packed
+
+
+def forget_replies(client: "redis.Redis") -> None:
+    """Removes what is kept for senders who ask later: whose words stand in an answer nobody can tell."""
+    for name in client.scan_iter(match=envelope.reply_name("*"), count=1000):
+        client.unlink(name)
+
+
+def reseal(client: "redis.Redis", keys: Keys, wanted: Keys, *, unsigned: bool = False) -> tuple[int, int]:
+    """Signs and seals every delivery that Redis holds anew, with the current keys of `wanted`; (how many, how many no
+    key vouches for, which are left as they are). `unsigned` takes those without a signature for ours."""
+    done = left = 0
+    for key, packed in packed_deliveries(client):
+        try:
+            delivery = envelope.unpack(packed, keys, unsigned=unsigned and not packed.startswith(envelope.SIGNED))
+        except (Unverified, SealedElsewhere):
+            left += 1
+            continue
+        if delivery.key != key:
+            left += 1
+            continue
+        # Unless a worker has recorded it meanwhile.
+        client.set(envelope.delivery_name(key), envelope.pack(delivery, wanted), xx=True)
+        if client.hexists(envelope.ASIDE, key):
+            client.hset(envelope.ASIDE, key, f"{datetime.now(UTC).isoformat()} Signed anew.")  # to be looked at again
+        done += 1
+    return done, left
+
+
+def forget_everything(client: "redis.Redis") -> None:
+    """Removes all that is ours from Redis: deliveries, batches, their jobs and the queue."""
+    Queue(QUEUE_NAME, connection=client, serializer="json").delete(delete_jobs=True)
+    for pattern in (f"{envelope.PREFIX}*", f"{Job.redis_job_namespace_prefix}batch-*"):
+        for name in client.scan_iter(match=pattern, count=1000):
+            client.unlink(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +122,24 @@ class Batch:
 class DeliveryQueue:
     """Deliveries in Redis, as a worker sees them."""
 
-    def __init__(self, client: "redis.Redis", *, worker: str, job_timeout_seconds: int, seen_seconds: int) -> None:
+    def __init__(
+        self,
+        client: "redis.Redis",
+        *,
+        worker: str,
+        job_timeout_seconds: int,
+        seen_seconds: int,
+        keys: Keys = NO_KEYS,
+    ) -> None:
         self.client = client
+        self.keys = keys
+        self.looked_at: dict[bytes, bytes] = {}  # what is set aside and was of no key of ours when we looked
         self.worker = worker
         self.job_timeout_seconds = job_timeout_seconds
         self.seen_seconds = seen_seconds
         self.queue = Queue(QUEUE_NAME, connection=client, serializer="json")
         self.begin_script = client.register_script(BEGIN)
+        self.measures = Measures()
         self.in_hand = ""  # the batch that this worker is at
         self.telling = threading.Lock()  # so that what is told last of `in_hand` is what is true
 
@@ -104,10 +157,51 @@ class DeliveryQueue:
         """Whatever became of the batch: this worker is at it no more, which it tells when it next says it is alive."""
         self.in_hand = ""
 
-    def payloads(self, keys: Sequence[str]) -> list[Delivery]:
-        """The deliveries that Redis still holds; the others are in PostgreSQL already."""
-        packed = cast("list[bytes | None]", self.client.mget([envelope.delivery_name(key) for key in keys]))
-        return [envelope.unpack(value) for value in packed if value is not None]
+    def payloads(self, batch: Batch) -> tuple[Batch, list[Delivery]]:
+        """The deliveries that Redis still holds; the others are in PostgreSQL already. Those that no key of ours
+        vouches for are set aside, and the batch goes on without them."""
+        names = [envelope.delivery_name(key) for key in batch.keys]
+        packed = cast("list[bytes | None]", self.client.mget(names)) if names else []
+        found = {key: envelope.opened(key, v, self.keys) for key, v in zip(batch.keys, packed, strict=True) if v}
+        refused = {key: one for key, one in found.items() if not isinstance(one, Delivery)}
+        if refused:
+            self.set_aside(batch, refused)
+            batch = replace(batch, keys=[key for key in batch.keys if key not in refused])
+        return batch, [one for one in found.values() if isinstance(one, Delivery)]
+
+    def set_aside(self, batch: Batch, refused: Mapping[str, Unverified | SealedElsewhere]) -> None:
+        """Takes deliveries out of their batch, to lie in Redis as they are, and counts them for the console."""
+        now = datetime.now(UTC)
+        with self.client.pipeline(transaction=True) as pipe:
+            for key, error in refused.items():
+                pipe.hset(envelope.ASIDE, key, f"{now.isoformat()} {error.message}")
+                pipe.lrem(envelope.batch_name(batch.id), 0, key)
+                row, day = f"{OUT_OF_REDIS} {error.code}", envelope.refused_name(now.date())
+                pipe.hincrby(day, f"{row} count", 1)
+                pipe.hset(day, mapping={f"{row} at": now.isoformat(), f"{row} why": f"{error.message} {error.hint}"})
+                pipe.expire(day, envelope.REFUSED_SECONDS)
+            pipe.execute()
+        for key, error in refused.items():
+            log.error("delivery=%s set aside code=%s: %s %s", key, error.code, error.message, error.hint)
+
+    def take_up(self) -> list[str]:
+        """Enqueues what was set aside and is of a key that is ours now; each is looked at once. Returns their ids."""
+        aside = cast("dict[bytes, bytes]", self.client.hgetall(envelope.ASIDE))
+        taken = []
+        for field in (field for field, since in aside.items() if self.looked_at.get(field) != since):
+            key = field.decode("ascii", "replace")
+            packed = cast("bytes | None", self.client.get(envelope.delivery_name(key)))
+            is_ours = packed is not None and isinstance(envelope.opened(key, packed, self.keys), Delivery)
+            if packed is not None and not is_ours:
+                continue
+            with self.client.pipeline(transaction=True) as pipe:
+                pipe.hdel(envelope.ASIDE, field)
+                if is_ours:
+                    self.add(pipe, f"batch-{uuid.uuid4().hex}", [key])
+                    taken.append(key)
+                pipe.execute()
+        self.looked_at = aside
+        return taken
 
     def finish(self, batch: Batch) -> None:
         """Forgets a batch that PostgreSQL has recorded, but for the mark that answers repeats."""
@@ -116,6 +210,14 @@ class DeliveryQueue:
                 pipe.set(envelope.seen_name(key), b"", ex=self.seen_seconds)
                 pipe.delete(envelope.delivery_name(key))
             self.remove(pipe, batch.id)
+            pipe.execute()
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Takes deliveries away that no worker has recorded; their batches find nothing of them."""
+        with self.client.pipeline(transaction=True) as pipe:
+            for key in keys:
+                pipe.set(envelope.seen_name(key), b"", ex=self.seen_seconds)
+                pipe.unlink(envelope.delivery_name(key))
             pipe.execute()
 
     def put(self, keys: Sequence[str]) -> None:
@@ -136,11 +238,16 @@ class DeliveryQueue:
         """Lets the sweep run an unfinished batch again after a while. A run that is excused is not held against it."""
         name = envelope.meta_name(batch.id)
         with self.client.pipeline(transaction=True) as pipe:
-            pipe.hset(name, "retry_at", str(time.time() + seconds))
+            pipe.hset(name, "retry_at", str(self.now() + seconds))
             if excused:
                 pipe.hincrby(name, "excused", 1)
             pipe.execute()
         self.forget_finished(batch.id)
+
+    def now(self) -> float:
+        """Unix seconds by the clock of Redis, which all workers share: their own may differ by hours."""
+        seconds, microseconds = self.client.time()
+        return seconds + microseconds / 1e6
 
     def forget_finished(self, batch: str) -> None:
         """Takes back what was written about a batch that somebody else has finished meanwhile."""
@@ -157,6 +264,23 @@ class DeliveryQueue:
                 pipe.rpush(envelope.replied_name(key), b"")
                 pipe.expire(envelope.replied_name(key), REPLY_SECONDS)
             pipe.execute()
+
+    def await_tasks(self, tasks: Mapping[str, str]) -> None:
+        """Notes that the senders of these deliveries are to be told how a task ends."""
+        if tasks:
+            now = int(self.now())
+            self.client.hset(envelope.AWAITED, mapping={key: f"{now} {task}" for key, task in tasks.items()})
+
+    def awaited(self) -> dict[str, tuple[str, bool]]:
+        """The deliveries whose senders wait for a task, with that task and whether they have waited for long."""
+        found = cast("dict[bytes, bytes]", self.client.hgetall(envelope.AWAITED))
+        parts = {key.decode(): value.decode().partition(" ") for key, value in found.items()}
+        now = self.now() if parts else 0.0
+        return {key: (task, now - int(since) > AWAIT_SECONDS) for key, (since, _, task) in parts.items()}
+
+    def await_no_more(self, keys: Sequence[str]) -> None:
+        if keys:
+            self.client.hdel(envelope.AWAITED, *keys)
 
     def add(self, pipe: Any, batch: str, keys: Sequence[str]) -> None:
         pipe.rpush(envelope.batch_name(batch), *keys)
@@ -182,13 +306,41 @@ class DeliveryQueue:
     def say_alive(self) -> None:
         with self.telling:
             self.client.set(envelope.alive_name(self.worker), self.in_hand, ex=ALIVE_SECONDS)
+        self.tell_measures()
+
+    def tell_measures(self) -> None:
+        """Adds what was counted since the last time; kept for the next when Redis does not take it."""
+        counts = self.measures.take()
+        if not counts:
+            return
+        try:
+            with self.client.pipeline(transaction=True) as pipe:
+                for field, count in counts.items():
+                    pipe.hincrbyfloat(envelope.MEASURES, field, count)
+                pipe.execute()
+        except RedisError:
+            self.measures.add(counts)
+            raise
 
     def say_gone(self) -> None:
+        self.tell_measures()
         self.client.delete(envelope.alive_name(self.worker))
 
     def may_sweep(self, seconds: float) -> bool:
         """True for one worker at a time."""
-        return bool(self.client.set(envelope.SWEEP, self.worker, nx=True, px=max(1, int(seconds * 1000))))
+        return self.may(envelope.SWEEP, seconds)
+
+    def may(self, turn: str, seconds: float) -> bool:
+        """True for one worker in so many seconds."""
+        return bool(self.client.set(turn, self.worker, nx=True, px=max(1, int(seconds * 1000))))
+
+    def go_on(self, turn: str, seconds: float) -> None:
+        """Keeps a turn that takes long, and says meanwhile that this worker is alive."""
+        self.client.set(turn, self.worker, px=max(1, int(seconds * 1000)))
+        self.say_alive()
+
+    def end(self, turn: str) -> None:
+        self.client.delete(turn)
 
     def rescue(self) -> list[str]:
         """Enqueues again the batches that nobody will finish: their worker died or let go of them, their run failed
@@ -210,72 +362,18 @@ class DeliveryQueue:
         name = envelope.meta_name(batch)
         meta = {k.decode(): v.decode() for k, v in cast("dict[bytes, bytes]", self.client.hgetall(name)).items()}
         if "retry_at" in meta:
-            return time.time() >= float(meta["retry_at"])
+            return self.now() >= float(meta["retry_at"])
         if "owner" in meta:
             at = cast("bytes | None", self.client.get(envelope.alive_name(meta["owner"])))
             return at is None or at.decode() != batch  # without Redis a worker cannot put off what it lets go of
         # Between the pop from the queue and `begin` a batch has neither a place nor an owner for a moment.
-        self.client.hsetnx(name, "missing_since", str(time.time()))
+        now = self.now()
+        self.client.hsetnx(name, "missing_since", str(now))
         self.forget_finished(batch)
-        return time.time() - float(meta.get("missing_since", time.time())) >= LOST_SECONDS
+        return now - float(meta.get("missing_since", now)) >= LOST_SECONDS
 
     def forget_job(self, batch: str) -> None:
         try:
             Job.fetch(batch, connection=self.client, serializer="json").delete()
         except NoSuchJobError:
             log.debug("batch=%s had lost its job", batch)
-
-
-class ListedJob(Job):  # type: ignore[misc]
-    """A job that runs nothing but the functions on the list. JSON is no sandbox: RQ would import and call any name."""
-
-    functions: ClassVar[Mapping[str, Callable[..., Any]]] = {}
-
-    @property
-    def func(self) -> Callable[..., Any]:
-        name = self.func_name
-        if name not in self.functions:
-            raise PermissionError("This job names a function that is not on the list of jobs.")
-        return self.functions[name]
-
-
-class QueueWorker(SimpleWorker):  # type: ignore[misc]
-    """A worker that may end and begin again, under the same name, while Redis is away or full."""
-
-    def register_birth(self) -> None:
-        # RQ refuses a name that is in use, but this one is ours alone: whoever had it could not say that it ended.
-        self.connection.delete(self.key)
-        super().register_birth()
-
-    def teardown(self) -> None:
-        with suppress(RedisError):
-            self.register_death()
-        with suppress(RedisError):
-            self.unsubscribe()
-
-
-def run_worker(
-    client: "redis.Redis", name: str, functions: Mapping[str, Callable[..., Any]], *, burst: bool = False
-) -> bool:
-    """Works on the one queue until told to stop (SIGTERM or SIGINT), and answers whether it was told to. Ends, perhaps
-    with RedisFailure, also when Redis does not take what RQ writes; then it may be called again.
-
-    One queue per process: only then does RQ move a job instead of popping it, and a kill loses nothing.
-    """
-    ListedJob.functions = functions
-    worker = QueueWorker(
-        [QUEUE_NAME],
-        name=name,
-        connection=client,
-        job_class=ListedJob,
-        serializer="json",
-        worker_ttl=30,
-        job_monitoring_interval=5,
-        maintenance_interval=15,
-        log_job_description=False,
-    )
-    worker.work(burst=burst, logging_level="WARNING")
-    return bool(worker._stop_requested) or worker._shutdown_requested_date is not None
-
-
-RedisFailure = RedisError

@@ -13,7 +13,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from domain.delivery import Delivery, Reading
-from domain.errors import AIWebhookError, Unreadable
+from domain.errors import AIWebhookError, SessionForgotten, Unreadable
 from domain.memory import MemoryDraft
 from domain.session import Chunk, SessionDraft, Turn, language_of
 from domain.settings import Settings
@@ -25,12 +25,12 @@ from processors.extracting.tags import with_tags
 from processors.extracting.whole import completed, extract_whole, wanted_answers
 from processors.joining import join
 from processors.matching import known_again, told_once
-from processors.queueing import JobTimeout
 from processors.readers import Outcome, read
 from processors.redacting import redact_reading
 from processors.remembering import keep_memories, keep_replacements, keep_tasks
+from processors.rq_worker import JobTimeout
 from processors.tasking import plan
-from store import artifacts, chunks, deliveries, extraction, memories, sessions, tasks
+from store import artifacts, chunks, deliveries, extraction, forgetting, memories, sessions, tasks
 from store.database import Connection
 from store.extraction import Gap
 
@@ -98,7 +98,7 @@ def tell(conn: Connection, settings: Settings, delivery: Delivery, reading: Read
 
 def tell_together(conn: Connection, settings: Settings, delivery: Delivery, reading: Reading) -> Understanding:
     """Reads all that was told of a talk again, with one more delivery, and keeps what comes of them together."""
-    before = tellings(conn, delivery, reading.session.id)
+    before = tellings(conn, settings, delivery, reading.session.id)
     told = sorted([*before, (delivery, reading)], key=lambda pair: (pair[0].received_at, pair[0].key))
     joined = join([read_one for _, read_one in told])
     if before and not delivery.readings and says_the_same(joined, join([read_one for _, read_one in before])):
@@ -111,10 +111,12 @@ def tell_together(conn: Connection, settings: Settings, delivery: Delivery, read
     return understood
 
 
-def tellings(conn: Connection, delivery: Delivery, session_id: str) -> list[tuple[Delivery, Reading]]:
+def tellings(
+    conn: Connection, settings: Settings, delivery: Delivery, session_id: str
+) -> list[tuple[Delivery, Reading]]:
     """What the other deliveries of a talk tell of it, in the order of arrival."""
     found = []
-    for told in deliveries.telling(conn, session_id, delivery.source):
+    for told in deliveries.telling(conn, session_id, delivery.source, settings.keys().sealing):
         if told.key == delivery.key:
             continue
         read_one = attempt_to_read(told)
@@ -133,7 +135,7 @@ def take_back(conn: Connection, settings: Settings, delivery: Delivery) -> None:
     """Takes what an earlier reading gave out of its session; the others of a talk tell it without this one."""
     session = SessionDraft(delivery.session_id or "")
     sessions.lock(conn, session.id)
-    rest = tellings(conn, delivery, session.id)
+    rest = tellings(conn, settings, delivery, session.id)
     reading = join([read_one for _, read_one in rest]) if rest else Reading(session)
     replaced = [delivery.key, *(told.key for told, _ in rest)]
     first = rest[0][0] if rest else delivery
@@ -156,7 +158,8 @@ def named(delivery: Delivery, reading: Reading) -> Reading:
 
 
 def begin_session(conn: Connection, settings: Settings, delivery: Delivery, reading: Reading) -> None:
-    """Makes the session, or adds what the delivery says of it, and locks it."""
+    """Makes the session, or adds what the delivery says of it, and locks it. Raises SessionForgotten for what came
+    before it was forgotten: only a session that is made anew can be one, or one of which a part was."""
     session = reading.session
     if delivery.readings and sessions.lock(conn, session.id):
         return  # what it said of the session when it came may be out of date
@@ -168,7 +171,10 @@ def begin_session(conn: Connection, settings: Settings, delivery: Delivery, read
             (session.metadata[name] for name in LANGUAGE_NAMES if isinstance(session.metadata.get(name), str)), None
         )
         session = replace(session, language=language_of(named))
-    sessions.ensure(conn, session, live=reading.extent == "live", language=settings.language)
+    here = sessions.ensure(conn, session, live=reading.extent == "live", language=settings.language)
+    is_late = here["forgets_until"] is not None and delivery.received_at <= here["forgets_until"]
+    if is_late or (here["is_new"] and forgetting.is_forgotten(conn, session.id, delivery.received_at)):
+        raise SessionForgotten("What this delivery is for was forgotten.")
 
 
 def keep(

@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field, ValidationError
 from domain.errors import AIWebhookError, SettingsError
 from domain.settings import Settings
 from processors.extracting.believing import Items, believable
-from processors.fetching import Watch
-from processors.queueing import JobTimeout
+from processors.reaching import Watch
+from processors.rq_worker import JobTimeout
 
 if TYPE_CHECKING:
     import openai

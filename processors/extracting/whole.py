@@ -15,7 +15,7 @@ from domain.settings import Settings
 from processors.extracting import believing, extract, llm
 from processors.extracting.covered import Covered
 from processors.extracting.pieces import Piece, pieces
-from processors.queueing import JobTimeout
+from processors.rq_worker import JobTimeout
 from store.extraction import Gap
 
 log = logging.getLogger("ai_webhook.processors")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from domain.delivery import NATIVE, Delivery, Fetch, Query, Reading
+from domain.delivery import NATIVE, CommandRequest, Delivery, Fetch, Query, Reading
+from domain.outgoing import ExternalChange
 from processors.readers import (
     assemblyai,
     bland,
@@ -41,7 +42,7 @@ from processors.readers import (
     zoom,
 )
 
-Outcome = Reading | Query | Fetch | None
+Outcome = Reading | Query | CommandRequest | Fetch | ExternalChange | None
 Reader = Callable[[Delivery], Outcome]
 
 READERS: Mapping[str, Reader] = {
@@ -91,7 +92,8 @@ TEXT_READERS: Mapping[str, Reader] = {
 
 
 def read(delivery: Delivery) -> Outcome:
-    """What the delivery says or asks, what has to be fetched first, or None when it is known to carry nothing to keep.
+    """What the delivery says or asks, what has to be fetched first, what became elsewhere of a task, or None when it is
+    known to carry nothing to keep.
 
     Raises Unreadable, and of that UnknownEvent for an event that the source's reader does not know.
 

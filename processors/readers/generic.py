@@ -5,7 +5,7 @@
      or "text" or "transcript": lines such as "Mara: …",
      "session_id"?, "title"?, "participants"?, "context"?, "status"?, "language"?, "metadata"?,
      "format"?, "summary"?,
-     "extracted_items"?, "memories"?, "tasks"?, "artifacts"?}
+     "extracted_items"?, "memories"?, "tasks"?, "artifacts"?, "answers"? [{"task_id", "answer", "person"?}]}
 
 Fields that are not named here are ignored, so that senders may add to theirs.
 """
@@ -21,7 +21,14 @@ from domain.session import Role, SessionDraft, SessionStatus, Turn, language_of
 from domain.task import TaskDraft
 from processors.readers.captions import looks_like_captions, read_captions
 from processors.readers.dialogue import Labels, Line, bounded, clean_speaker, parse_line, read_dialogue, role_of
-from processors.readers.items import TITLE_CHARS, read_artifact, read_extracted_items, read_memory, read_task
+from processors.readers.items import (
+    TITLE_CHARS,
+    read_answer,
+    read_artifact,
+    read_extracted_items,
+    read_memory,
+    read_task,
+)
 from processors.readers.payload import (
     Fields,
     format_of,
@@ -50,7 +57,8 @@ def read(delivery: Delivery) -> Reading:
         turns = read_text(text, session.participants)
     memories, tasks = read_drafts(body, Quotes(turns))
     artifacts = tuple(read_artifact(artifact) for artifact in body.objects("artifacts"))
-    if not (turns or summary or memories or tasks or artifacts):
+    answers = tuple(read_answer(answer) for answer in body.objects("answers"))
+    if not (turns or summary or memories or tasks or artifacts or answers):
         raise Unreadable("There is nothing to keep: no `turns`, no `text`, no `summary`.", code="no_turns")
     return Reading(
         session,
@@ -60,6 +68,7 @@ def read(delivery: Delivery) -> Reading:
         memories=memories,
         tasks=tasks,
         artifacts=artifacts,
+        answers=answers,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import orjson
 
 from domain.memory import MEMORY_TYPES, MemoryDraft, MemoryType
-from domain.task import ArtifactDraft, TaskDraft
+from domain.task import ArtifactDraft, TaskAnswer, TaskDraft
 from processors.readers.payload import Fields, is_identifier, missing, shorten, wrong_type
 from processors.readers.quotes import Quotes
 
@@ -173,6 +173,14 @@ def read_task(data: Fields) -> TaskDraft:
         priority=priority_of(data.get("priority")),
         input_data=input_data,
     )
+
+
+def read_answer(data: Fields) -> TaskAnswer:
+    """An answer to the question of a task that waits for one."""
+    task_id = data.identifier("task_id", "id")
+    if task_id is None:
+        raise missing(data.at("task_id"))
+    return TaskAnswer(task_id, data.required_text("answer"), data.text("person", "participant") or "the sender")
 
 
 def read_artifact(data: Fields) -> ArtifactDraft:

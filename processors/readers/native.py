@@ -1,13 +1,13 @@
 """The kinds that our own clients post to /webhook without a source name.
 
-`collaborative_session_command` with its commands, alone or in a batch, and `llm_conversation_insight`.
-`task_command` is refused: a webhook starts no programs here.
+`collaborative_session_command` with its commands, alone or in a batch, and `llm_conversation_insight`. Whether a
+`task_command` is granted, and what it wants, is left to commanding.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from domain.delivery import Delivery, Query, Reading
+from domain.delivery import TASK_COMMAND, CommandRequest, Delivery, Query, Reading
 from domain.errors import Unreadable
 from domain.memory import MemoryDraft
 from domain.session import SessionDraft, SessionStatus, Turn, language_of
@@ -19,6 +19,7 @@ from processors.readers.items import (
     clamp,
     known_type,
     priority_of,
+    read_answer,
     read_artifact,
     read_extracted_items,
     read_memory,
@@ -34,20 +35,17 @@ INSIGHT_PRIORITIES = ("high", "medium", "low")
 Command = Callable[[str, Fields], Reading]
 
 
-def read(delivery: Delivery) -> Reading | Query | None:
-    """What a native delivery says or asks; None for a batch of nothing but queries, whose answers nobody could tell
-    apart."""
+def read(delivery: Delivery) -> Reading | Query | CommandRequest | None:
+    """What a native delivery says, asks or wants run; None for a batch of nothing but queries, whose answers nobody
+    could tell apart."""
     body = parse_object(delivery.body)
     kind = body.text("type")
     if kind == "collaborative_session_command":
         return read_command(body, delivery.session_id)
     if kind == "llm_conversation_insight":
         return read_insight(body)
-    if kind == "task_command":
-        raise Unreadable(
-            "Running commands that a webhook sends is off; send `delegate_task` and an agent will claim the task.",
-            code="task_command_disabled",
-        )
+    if kind == TASK_COMMAND:
+        return CommandRequest(body.values)
     raise Unreadable("`type` is not a kind of delivery we know.", code="unknown_kind")
 
 
@@ -158,6 +156,10 @@ def delegate_task(session_id: str, data: Fields) -> Reading:
     return Reading(SessionDraft(session_id), tasks=(read_task(data),))
 
 
+def answer_task(session_id: str, data: Fields) -> Reading:
+    return Reading(SessionDraft(session_id), answers=(read_answer(data),))
+
+
 COMMANDS: Mapping[str, Command] = {
     "create_session": create_session,
     "resume_session": set_status("active"),
@@ -168,6 +170,7 @@ COMMANDS: Mapping[str, Command] = {
     "store_memory": store_memory,
     "add_artifact": add_artifact,
     "delegate_task": delegate_task,
+    "answer_task": answer_task,
 }
 
 
@@ -211,6 +214,7 @@ def merge(readings: Sequence[Reading]) -> Reading:
         memories=tuple(memories),
         tasks=tuple(tasks),
         artifacts=tuple(artifact for reading in readings for artifact in reading.artifacts),
+        answers=tuple(answer for reading in readings for answer in reading.answers),
     )
 
 
