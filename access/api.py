@@ -1,270 +1,269 @@
-"""The JSON API under /api: the route list, then parse, act, respond.
+"""The JSON API under /api: serves the table of routes.py. Of each request: who asks, what for, act, respond.
 
-Handlers are plain functions and run in the thread pool; a request holds a database connection only while it acts.
+Actions are plain functions and run in the thread pool; a request holds a database connection only while it acts. What
+waits or comes by the thousand, claims and completions, is put together by the event loop.
 """
 
-import hmac
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Annotated, Any
-from uuid import UUID
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import ValidationError
+from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from access import actions
+from access import inputs
+from access.actions import check_holder, without_token
+from access.auditing import entry_of
+from access.authenticating import Tokens
+from access.combining import Combiner
 from access.context import context
+from access.routes import ENDPOINTS, Endpoint
+from access.service import Service, reader_of
+from access.streaming import Stream
+from access.waiting import Claims
 from domain.body import read_bounded
-from domain.errors import Forbidden, InvalidRequest, NotFound
+from domain.caller import CLAIM, READ, Caller
+from domain.errors import AIWebhookError, Forbidden, InvalidRequest, NotFound, Unavailable, UnsupportedMedia
 from domain.settings import Settings
-from domain.task import ArtifactDraft
-from store.database import Connection, Pool, borrowed
-from store.embedding import embedder, meaning_of
-from store.search import DEFAULT_KINDS
+from store import tasks
+from store.database import Connection, Pool, Row
+
+log = logging.getLogger("ai_webhook.access")
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+SEND_SECONDS = 20  # a listener that takes nothing for so long is let go
+CONTEXT_TOKENS = 1500  # with a claim
+COME_BACK_MS = 500  # after which a listener that is let go, since the process stops, is to come back
 
 
-class Body(BaseModel):
-    """A request body. What is not named here is refused, so that a misspelt field is not silently dropped."""
+class Api:
+    """The routes, and what is kept between requests."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self.settings = settings
+        self.service = Service(settings, pool)
+        self.tokens = Tokens(settings, pool)
+        self.claims = Claims(settings.conninfo(), pool, settings.max_waiting)
+        self.stream = Stream(self.service.reading, settings.max_streams)
+        self.completions: Combiner[Completion, Row] = Combiner(pool, complete_many, complete_one)
+        others = {
+            "claim_task": self.claim,
+            "complete_task": self.complete,
+            "list_events": self.events,
+            "upload_artifact": self.upload,
+        }
+        # HEAD comes with GET, as Starlette has it.
+        self.routes = [
+            Route("/api" + e.path, self.endpoint(e, others.get(e.name, self.act)), methods=[e.method])
+            for e in ENDPOINTS
+        ]
 
+    def stop(self) -> None:
+        """Lets go all who wait or listen."""
+        self.claims.stop()
+        self.stream.stop()
 
-Text = Annotated[str, Field(min_length=1, max_length=100_000, pattern="^[^\\x00]*$")]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern="^[^\\x00]*$")]
+    def endpoint(
+        self, endpoint: Endpoint, handle: Callable[[Endpoint, Request, Caller], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            caller = await self.caller(request)
+            self.service.check(caller, endpoint.name)  # before anything is read
+            return await handle(endpoint, request, caller)
 
+        return answer
 
-class Claim(Body):
-    agent_name: Name
-    control_agent: Name
-    lease_seconds: int = 300
-    max_tasks: int = 1
-    fair: bool = False
+    async def caller(self, request: Request) -> Caller:
+        authorization = request.headers.get("authorization", "")
+        known = self.tokens.remembered(authorization)
+        return known if known is not None else await run_in_threadpool(self.tokens.look_up, authorization)
 
+    async def act(self, endpoint: Endpoint, request: Request, caller: Caller) -> Response:
+        asked = asked_of(endpoint, request, await body_of(endpoint, request))
+        tag = request.headers.get("if-match", "").strip()
+        if endpoint.versioned and endpoint.method == "PATCH" and tag not in ("", "*"):
+            asked["version"] = tag.removeprefix("W/").strip('"')
+        key = request.headers.get("idempotency-key") if endpoint.creates else None
+        answer = await run_in_threadpool(self.service.act, caller, endpoint.name, asked, key=key)
+        return FILES[endpoint.name](answer) if endpoint.name in FILES else json_response(answer, endpoint)
 
-class Held(Body):
-    claim_token: UUID
+    async def claim(self, endpoint: Endpoint, request: Request, caller: Caller) -> Response:
+        asked = asked_of(endpoint, request, await body_of(endpoint, request))
+        given = await self.claimed(caller, asked, request)
+        return json_response({"items": given, "next": None}, endpoint)
 
+    async def claimed(self, caller: Caller, asked: dict[str, Any], request: Request) -> list[Row]:
+        """The claims given to a caller who may act as the agent, with context if that is asked for."""
+        caller.require(CLAIM)
+        caller.require_agent(asked["agent_name"])
+        claim = {name: value for name, value in asked.items() if name not in ("wait_seconds", "context")}
+        given = await self.claims.claim({"fair": False} | claim, asked["wait_seconds"], gone(request))
+        if given:
+            await self.wrote(caller)
+        if given and asked["wait_seconds"]:
+            await self.check_again(request, given)
+        if asked["context"]:
+            with suppress(AIWebhookError):  # the claims are given already: told without it rather than not at all
+                return await run_in_threadpool(self.service.with_connection, lambda conn: with_context(conn, given))
+        return [row | {"context": None} for row in given]
 
-class Start(Held):
-    process_id: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    async def check_again(self, request: Request, given: list[Row]) -> None:
+        """That the token is good still, after a wait; else the claims are given back. Raises Forbidden."""
+        try:
+            await self.caller(request)
+        except Forbidden:
+            await run_in_threadpool(self.claims.give_back, given)
+            raise
+        except Unavailable:
+            pass  # it was good when this was asked, and the claims are given
 
+    async def complete(self, endpoint: Endpoint, request: Request, caller: Caller) -> Response:
+        asked = asked_of(endpoint, request, await body_of(endpoint, request))
+        completed = await self.completions.do((caller, asked))
+        await self.wrote(caller)
+        return json_response(without_token(completed), endpoint)
 
-class Renew(Held):
-    lease_seconds: int = 300
-    progress: Annotated[float, Field(ge=0, le=1)] | None = None
-    note: Text | None = None
+    async def wrote(self, caller: Caller) -> None:
+        """What is not done by `service.act` is seen by who did it, too, when they read from a replica."""
+        if self.service.reading.replica is not None:
+            await run_in_threadpool(self.service.reading.wrote_by_now, reader_of(caller))
 
+    async def events(self, endpoint: Endpoint, request: Request, caller: Caller) -> Response:
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            return await self.act(endpoint, request, caller)
+        asked = asked_of(endpoint, request, {})
+        last = request.headers.get("last-event-id")
+        after = parsed(inputs.Events, {"after": last})["after"] if last else asked["after"]
+        batches = self.stream.events(after)
+        await anext(batches)  # there is room, and the database answers
+        self.service.audit.read(entry_of(caller, endpoint.name, {}))
+        return Told(self.told(batches, request), batches)
 
-class Complete(Held):
-    output_data: JsonValue = None
-    artifacts: list[Name] = []
+    async def told(self, batches: AsyncIterator[list[Row]], request: Request) -> AsyncIterator[dict[str, Any]]:
+        """Events for as long as the token is good for them; a comment when the process is to stop, which no reader
+        takes for an event."""
+        async for rows in batches:
+            try:
+                (await self.caller(request)).require(READ)
+            except AIWebhookError:
+                return
+            for row in rows:
+                yield {"id": row["id"], "event": row["type"], "data": written(row).decode()}
+        if self.stream.stopped:
+            yield {"comment": "stopping", "retry": COME_BACK_MS}
 
-
-class Fail(Held):
-    error: Text
-    retry: bool = True
-
-
-class Ask(Held):
-    question: Text
-
-
-class Answer(Body):
-    answer: Text
-    person: Name
-
-
-class Approve(Body):
-    person: Name
-
-
-class Retry(Body):
-    person: Name
-
-
-class Cancel(Body):
-    reason: Text | None = None
-
-
-class Review(Body):
-    person: Name
-
-
-class Reject(Review):
-    reason: Text | None = None
-
-
-class Merge(Review):
-    into: Annotated[int, Field(ge=1, le=2**63 - 1)]
-
-
-class Supersede(Review):
-    by: Annotated[int, Field(ge=1, le=2**63 - 1)]
-
-
-class Edit(Review):
-    type: Name | None = None
-    title: Text | None = None
-    content: dict[str, JsonValue] | None = None
-    tags: list[Name] | None = None
-
-
-class Registration(Body):
-    type: Name = "cli"
-    command: Text | None = None
-    max_concurrent: Annotated[int, Field(ge=0, le=1000)] | None = 4
-    capabilities: list[Name] = []
-    metadata: dict[str, JsonValue] = {}
-
-
-class Replay(Body):
-    states: list[Name] = ["failed"]
-    source: Name | None = None
-    code: Name | None = None
-    session_id: Name | None = None
-    since: AwareDatetime | None = None
-
-
-class NewArtifact(Body):
-    name: Name
-    content: Annotated[str, Field(pattern="^[^\\x00]*$")]
-    type: Name = "document"
-    format: Name = "text"
-    session_id: Name | None = None
-    task_id: Name | None = None
-    id: Name | None = None
-    metadata: dict[str, JsonValue] = {}
-
-
-MOVE_BODIES: dict[str, type[Body]] = {
-    "start": Start,
-    "renew": Renew,
-    "complete": Complete,
-    "fail": Fail,
-    "release": Held,
-    "ask": Ask,
-    "answer": Answer,
-    "approve": Approve,
-    "cancel": Cancel,
-    "retry": Retry,
-}
-
-REVIEW_BODIES: dict[str, type[Body]] = {
-    "accept": Review,
-    "reject": Reject,
-    "restore": Review,
-    "merge": Merge,
-    "split": Review,
-    "supersede": Supersede,
-    "reinstate": Review,
-}
+    async def upload(self, endpoint: Endpoint, request: Request, caller: Caller) -> Response:
+        asked = asked_of(endpoint, request, {})
+        announced = request.headers.get("content-length", "")
+        content = await read_bounded(request.stream(), announced, self.settings.max_artifact_bytes)
+        answer = await run_in_threadpool(self.service.act, caller, endpoint.name, asked | {"content": content})
+        return json_response(answer, endpoint)
 
 
-def api_routes(settings: Settings, pool: Pool) -> list[Route]:
-    """Every route of the API; each asks for the bearer token first."""
-    token = settings.token.get_secret_value() if settings.token else None
-    asked = embedder(settings)
+class Told(EventSourceResponse):
+    """A stream of events; however it ends, its place is free for another."""
 
-    def route(
-        path: str,
-        act: Callable[[Connection, Request, bytes], Any],
-        method: str = "GET",
-        ahead: Callable[[Request], None] | None = None,
-    ) -> Route:
-        return Route("/api" + path, guarded(token, pool, act, ahead), methods=[method])
+    def __init__(self, told: AsyncIterator[dict[str, Any]], batches: AsyncGenerator[list[Row]]) -> None:
+        super().__init__(told, send_timeout=SEND_SECONDS, ping=15)
+        self.batches = batches
 
-    def ask_meaning(request: Request) -> None:
-        question = "" if query(request, "unfinished", bool, False) else query(request, "q", str, "")
-        request.state.meaning = meaning_of(asked, question)
-
-    return [
-        route("/sessions", list_sessions),
-        # Ids are the senders' own and may hold a slash, so the longer paths come first.
-        route("/sessions/{id:path}/turns", list_turns),
-        route("/sessions/{id:path}/chunks", lambda conn, r, _: actions.list_chunks(conn, r.path_params["id"])),
-        route("/sessions/{id:path}", lambda conn, r, _: actions.get_session(conn, r.path_params["id"])),
-        route("/memories", list_memories),
-        route("/memories/{id}", get_memory),
-        route("/memories/{id}/related", related_to_memory),
-        route("/memories/{id}", edit_memory, "PATCH"),
-        route("/memories/{id}/{verb}", review_memory, "POST"),
-        route("/tasks", list_tasks),
-        route("/tasks/claim", claim_task, "POST"),
-        route("/tasks/{id:path}/related", related_to_task),
-        route("/tasks/{id:path}", lambda conn, r, _: actions.get_task(conn, r.path_params["id"])),
-        route("/tasks/{id:path}/{move}", move_task, "POST"),
-        route("/artifacts", list_artifacts),
-        route("/artifacts", create_artifact, "POST"),
-        route("/artifacts/{id:path}", lambda conn, r, _: actions.get_artifact(conn, r.path_params["id"])),
-        route("/agents", lambda conn, r, _: actions.list_agents(conn)),
-        route("/agents/{name}", lambda conn, r, _: actions.get_agent(conn, r.path_params["name"])),
-        route("/agents/{name}", register_agent, "PUT"),
-        route(
-            "/agents/{name}/heartbeat", lambda conn, r, _: actions.heartbeat_agent(conn, r.path_params["name"]), "POST"
-        ),
-        route(
-            "/agents/{name}/deregister",
-            lambda conn, r, _: actions.deregister_agent(conn, r.path_params["name"]),
-            "POST",
-        ),
-        route("/deliveries", list_deliveries),
-        route("/deliveries/count", lambda conn, r, _: actions.count_deliveries(conn)),
-        route("/deliveries/{id}", lambda conn, r, _: actions.get_delivery(conn, r.path_params["id"])),
-        route("/deliveries/{id}/body", get_delivery_body),
-        route("/deliveries/{id}/replay", lambda conn, r, _: actions.replay_delivery(conn, r.path_params["id"]), "POST"),
-        route("/deliveries/replay", replay_deliveries, "POST"),
-        route("/search", search, ahead=ask_meaning),
-        route("/search/facets", search_facets),
-        route("/context", get_context, ahead=ask_meaning),
-    ]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:  # it stopped reading: the connection is closed, and it comes back for the rest
+            log.info("a listener to the events stopped reading")
+        finally:
+            await self.batches.aclose()
 
 
-def guarded(
-    token: str | None,
-    pool: Pool,
-    act: Callable[[Connection, Request, bytes], Any],
-    ahead: Callable[[Request], None] | None = None,
-) -> Callable[[Request], Awaitable[Response]]:
-    """The four steps of every handler: who asks, what for, act, respond. `ahead` asks others, before it has a
-    connection, and leaves what it learns in request.state."""
-
-    def respond(request: Request, body: bytes) -> Response:
-        if ahead is not None:
-            ahead(request)
-        with borrowed(pool) as conn:
-            answer = act(conn, request, body)
-        if isinstance(answer, Response):
-            return answer
-        return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), media_type="application/json")
-
-    async def endpoint(request: Request) -> Response:
-        check_token(request, token)
-        return await run_in_threadpool(
-            respond,
-            request,
-            await read_bounded(request.stream(), request.headers.get("content-length", ""), MAX_BODY_BYTES),
-        )
-
-    return endpoint
+Completion = tuple[Caller, dict[str, Any]]
 
 
-def check_token(request: Request, token: str | None) -> None:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if token is None or scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
-        raise Forbidden("The bearer token is missing or wrong.")
+def complete_many(conn: Connection, completions: Sequence[Completion]) -> Sequence[Row]:
+    for caller in {caller for caller, _ in completions}:
+        check_holder(caller, conn, [asked["task_id"] for other, asked in completions if other == caller])
+    return tasks.complete_many(conn, [asked for _, asked in completions])
 
 
-def parsed(model: type[Body], body: bytes) -> Body:
+def complete_one(conn: Connection, completion: Completion) -> Row:
+    return complete_many(conn, [completion])[0]
+
+
+def with_context(conn: Connection, claims: list[Row]) -> list[Row]:
+    told = []
+    for row in claims:
+        about = None
+        with suppress(AIWebhookError):
+            about = context(conn, f"{row['title']} {row['quote'] or ''}", tokens=CONTEXT_TOKENS)
+        told.append(row | {"context": about})
+    return told
+
+
+def gone(request: Request) -> Callable[[], Awaitable[None]]:
+    """Ends when the client hangs up. The body has to be read before."""
+
+    async def hung_up() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return hung_up
+
+
+async def body_of(endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    body = await read_bounded(request.stream(), request.headers.get("content-length", ""), MAX_BODY_BYTES)
+    if endpoint.body is None:
+        if body.strip() not in (b"", b"{}"):
+            raise InvalidRequest("This request takes no body.")
+        return {}
+    media = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media != "application/json" and not media.endswith("+json"):
+        raise UnsupportedMedia("The body is not said to be JSON.")
+    return parsed(endpoint.body, body or b"{}")
+
+
+def asked_of(endpoint: Endpoint, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+    """What path, query and body ask for, by the names that the action has for it."""
+    asked = identity_of(endpoint, request) | query_of(endpoint.query, request)
+    if twice := sorted(asked.keys() & body.keys()):
+        raise InvalidRequest(f"`{twice[0]}` is given twice.")
+    return asked | body
+
+
+def identity_of(endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    if endpoint.identity is None:
+        return {}
+    text = request.path_params["id"]
+    if "\x00" in text:
+        raise InvalidRequest("The id holds a NUL character.")
+    if endpoint.identity != "memory":
+        return {endpoint.identity: text}
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # what no bigint can be is no memory either
+        raise NotFound("There is no such memory.")
+    return {"memory": int(text)}
+
+
+def query_of(model: type[inputs.Input], request: Request) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        given[name] = values if name == "in" else values[-1]
+    return parsed(model, given)
+
+
+def parsed(model: type[inputs.Input], given: bytes | dict[str, Any]) -> dict[str, Any]:
     try:
-        return model.model_validate_json(body or b"{}")
+        found = model.model_validate_json(given) if isinstance(given, bytes) else model.model_validate(given)
     except ValidationError as error:
         raise InvalidRequest(first_complaint(error)) from None
+    return inputs.asked_by(found)
 
 
 def first_complaint(error: ValidationError) -> str:
@@ -273,178 +272,31 @@ def first_complaint(error: ValidationError) -> str:
     return f"`{where}`: {first['msg']}." if where else f"{first['msg']}."
 
 
-def query(request: Request, name: str, kind: Any, default: Any = None) -> Any:
-    """A parameter of the URL as `kind`, or the default when it is absent."""
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if "\x00" in text:
-        raise InvalidRequest(f"`{name}` holds a NUL character.")
-    try:
-        return TypeAdapter(kind).validate_python(text)
-    except ValidationError as error:
-        raise InvalidRequest(f"`{name}`: {error.errors(include_input=False)[0]['msg']}.") from None
+def written(answer: Any) -> bytes:
+    return orjson.dumps(answer, option=orjson.OPT_UTC_Z)
 
 
-Integer = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Cursor = Annotated[int, Field(ge=0, le=2**63 - 1)]
+def json_response(answer: Any, endpoint: Endpoint) -> Response:
+    headers = {"etag": f'"{answer["version"]}"'} if endpoint.versioned else {}
+    return Response(written(answer), media_type="application/json", headers=headers)
 
 
-def limit_of(request: Request, default: int = actions.PAGE) -> int:
-    return int(query(request, "limit", Integer, default))
-
-
-def list_sessions(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.list_sessions(
-        conn,
-        status=query(request, "status", str),
-        before=query(request, "before", str),
-        limit=limit_of(request),
-    )
-
-
-def list_turns(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.list_turns(
-        conn, request.path_params["id"], after=query(request, "after", Integer, 0), limit=limit_of(request)
-    )
-
-
-def list_memories(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.list_memories(
-        conn,
-        type=query(request, "type", str),
-        session_id=query(request, "session", str),
-        tag=query(request, "tag", str),
-        review=query(request, "review", str),
-        before=query(request, "before", Cursor),
-        limit=limit_of(request),
-    )
-
-
-def related_to_memory(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.related_to_memory(conn, memory_of(request), limit=limit_of(request, 10))
-
-
-def related_to_task(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.related_to_task(conn, request.path_params["id"], limit=limit_of(request, 10))
-
-
-def get_memory(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.get_memory(conn, memory_of(request))
-
-
-def edit_memory(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.edit_memory(conn, memory_of(request), **dict(parsed(Edit, body)))
-
-
-def review_memory(conn: Connection, request: Request, body: bytes) -> Any:
-    verb = request.path_params["verb"]
-    if verb not in REVIEW_BODIES:
-        raise NotFound(f"A memory has no verb of this name; there are {', '.join(REVIEW_BODIES)}.")
-    return actions.REVIEW_VERBS[verb](conn, memory_of(request), **dict(parsed(REVIEW_BODIES[verb], body)))
-
-
-def memory_of(request: Request) -> int:
-    text = request.path_params["id"]
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # what no bigint can be is no memory either
-        raise NotFound("There is no such memory.")
-    return int(text)
-
-
-def list_tasks(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.list_tasks(
-        conn,
-        status=query(request, "status", str),
-        agent_name=query(request, "agent", str),
-        session_id=query(request, "session", str),
-        before=query(request, "before", str),
-        limit=limit_of(request),
-    )
-
-
-def claim_task(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.claim_task(conn, **dict(parsed(Claim, body)))
-
-
-def move_task(conn: Connection, request: Request, body: bytes) -> Any:
-    move = request.path_params["move"]
-    if move not in MOVE_BODIES:
-        raise NotFound(f"A task has no move of this name; there are {', '.join(MOVE_BODIES)}.")
-    return actions.TASK_MOVES[move](conn, request.path_params["id"], **dict(parsed(MOVE_BODIES[move], body)))
-
-
-def list_artifacts(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.list_artifacts(
-        conn,
-        session_id=query(request, "session", str),
-        task_id=query(request, "task", str),
-        before=query(request, "before", str),
-        limit=limit_of(request),
-    )
-
-
-def create_artifact(conn: Connection, request: Request, body: bytes) -> Any:
-    new = parsed(NewArtifact, body)
-    assert isinstance(new, NewArtifact)
-    draft = ArtifactDraft(**new.model_dump(exclude={"session_id"}))
-    return actions.create_artifact(conn, session_id=new.session_id, draft=draft)
-
-
-def register_agent(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.register_agent(conn, request.path_params["name"], **dict(parsed(Registration, body)))
-
-
-def list_deliveries(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.list_deliveries(
-        conn,
-        state=query(request, "state", str),
-        source=query(request, "source", str),
-        before=query(request, "before", str),
-        limit=limit_of(request),
-    )
-
-
-def replay_deliveries(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.replay_deliveries(conn, **dict(parsed(Replay, body)))
-
-
-def get_delivery_body(conn: Connection, request: Request, body: bytes) -> Response:
-    row = actions.get_delivery_body(conn, request.path_params["id"])
+def delivery_body(row: Row) -> Response:
     # Always as a download: what a sender wrote is never rendered by a browser here.
-    headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+    headers = {"content-disposition": "attachment", **SAFE}
     return Response(row["body"], media_type=row["content_type"], headers=headers)
 
 
-def filters_of(request: Request) -> dict[str, Any]:
-    filters: dict[str, Any] = {
-        "kinds": request.query_params.getlist("in") or DEFAULT_KINDS,
-        "session_id": query(request, "session", str),
-        "type": query(request, "type", str),
-        "speaker": query(request, "speaker", str),
-    }
-    for name in ("since", "until", "as_of"):
-        at = query(request, name, datetime)
-        filters[name] = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
-    return filters
+def artifact_body(row: Row) -> Response:
+    """Whatever an agent left, no browser of ours shows or runs it."""
+    name = quote(row["name"].rpartition("/")[2], safe="")
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}", **SAFE}
+    media = "text/plain; charset=utf-8" if row["is_text"] else "application/octet-stream"
+    return Response(bytes(row["content"]), media_type=media, headers=headers)
 
 
-def search(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.search(
-        conn,
-        query(request, "q", str, ""),
-        cursor=query(request, "cursor", Integer, 0),
-        limit=limit_of(request, 10),
-        unfinished=query(request, "unfinished", bool, False),
-        **request.state.meaning,
-        **filters_of(request),
-    )
-
-
-def search_facets(conn: Connection, request: Request, body: bytes) -> Any:
-    return actions.search_facets(conn, query(request, "q", str, ""), **filters_of(request))
-
-
-def get_context(conn: Connection, request: Request, body: bytes) -> Any:
-    question, session = query(request, "q", str, ""), query(request, "session", str)
-    tokens = query(request, "tokens", Integer, 1500)
-    return context(conn, question, tokens=tokens, session_id=session, **request.state.meaning)
+SAFE = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox"}
+FILES: dict[str, Callable[[Row], Response]] = {
+    "get_delivery_body": delivery_body,
+    "download_artifact": artifact_body,
+}

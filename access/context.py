@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from access.actions import link_to
+from access.links import link_to
 from domain.errors import InvalidRequest
 from store import search as text_search
 from store.database import Connection, Row

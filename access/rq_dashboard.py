@@ -1,56 +1,57 @@
-"""rq-dashboard, repaired and behind a password, as an ASGI app; `python -m access.rq_dashboard` serves it alone.
+"""rq-dashboard, repaired, as an ASGI app to be mounted behind a login. Importing this takes some 100 ms: do it late.
 
 It reads RQ's keys, which hold ids only, so it never shows what was said. What it cannot do by itself is mended here:
-it has no login, changes state on GET, and reads jobs with pickle, which would run whatever lies in Redis.
+it changes state on GET, and reads jobs with pickle, which would run whatever lies in Redis. Its pages hold scripts and
+styles within, and compile templates: the policy lets just that through, for scripts that carry this answer's word.
 """
 
-import base64
-import binascii
-import hmac
-import signal
-import sys
-from types import FrameType
-from urllib.parse import urlsplit
+import secrets
+from functools import cache
+from typing import Any
 
 import rq.serializers
-import uvicorn
 from a2wsgi import WSGIMiddleware
-from flask import Flask, request
+from flask import Flask, Response, request
 from redis.exceptions import RedisError
 from rq.exceptions import NoSuchJobError
 from rq.serializers import JSONSerializer
 from rq_dashboard import web as dashboard
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from domain.errors import (
-    AIWebhookError,
-    Forbidden,
-    NotFound,
-    QueueUnavailable,
-    Refused,
-    SettingsError,
-    error_body,
-)
-from domain.settings import Settings
+from broker.clients import open_client
+from domain.errors import AIWebhookError, NotFound, QueueUnavailable, Refused, error_body
 
 # Its job and workers pages name no serializer; RQ would then unpickle what lies in Redis.
 rq.serializers.PickleSerializer = JSONSerializer
 dashboard.config.serializer = JSONSerializer
 
+
+@cache
+def reached(redis_url: str) -> Any:
+    return open_client(redis_url)
+
+
+# It would read the URL in a way of its own, and make a client anew for every request.
+dashboard.from_url = lambda redis_url, **its_own: (None, reached(redis_url))
+
 FlaskAnswer = tuple[dict[str, object], int, dict[str, str]]
 
+# What its pages show of a job is put into them as HTML: a script that came that way has no nonce, and does not run.
+SCRIPT = b'<script type="text/javascript">'
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-eval' 'nonce-{nonce}'; style-src 'self'; "
+    "style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 
-def create_rq_dashboard(redis_url: str, *, username: str, password: str) -> ASGIApp:
+
+def create_rq_dashboard(redis_url: str) -> ASGIApp:
     """The dashboard for the Redis at `redis_url` (redis, rediss, unix, redis+sentinel), at `/` or where it is mounted.
 
-    Every request needs the user name and password (HTTP Basic). Only a POST from a page of its own changes anything.
+    Only a POST changes anything. Who may ask, and from which page, is for the caller to check.
     """
-    if not password:
-        raise SettingsError("RQ_DASHBOARD_PASSWORD is not set.", hint="Set it: who opens rq-dashboard can delete jobs.")
-    return Guard(WSGIMiddleware(create_flask_app(redis_url)), username, password)  # type: ignore[arg-type]
+    return WSGIMiddleware(create_flask_app(redis_url))  # type: ignore[return-value]
 
 
 def create_flask_app(redis_url: str) -> Flask:
@@ -60,6 +61,7 @@ def create_flask_app(redis_url: str) -> Flask:
     app.register_blueprint(dashboard.blueprint)
     dashboard.setup_rq_connection(app)
     app.before_request(change_by_post_only)
+    app.after_request(with_policy)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(NoSuchJobError, answer_no_job)
     app.register_error_handler(RedisError, answer_no_redis)
@@ -71,6 +73,17 @@ def change_by_post_only() -> None:
     rule = request.url_rule
     if rule is not None and "POST" in (rule.methods or ()) and request.method != "POST":
         raise MethodNotAllowed(["POST"])
+
+
+def with_policy(response: Response) -> Response:
+    nonce = secrets.token_urlsafe(16)
+    if response.mimetype == "text/html":
+        marked = f'<script type="text/javascript" nonce="{nonce}">'.encode()
+        response.set_data(response.get_data().replace(SCRIPT, marked, 1))
+    response.headers["content-security-policy"] = POLICY.format(nonce=nonce)
+    response.headers["x-content-type-options"] = "nosniff"
+    response.headers["referrer-policy"] = "same-origin"
+    return response
 
 
 def answer_http_error(error: HTTPException) -> FlaskAnswer:
@@ -91,79 +104,3 @@ def answer_no_job(error: NoSuchJobError) -> FlaskAnswer:
 def answer_no_redis(error: RedisError) -> FlaskAnswer:
     ours = QueueUnavailable(f"Redis does not answer ({type(error).__name__}).")
     return error_body(ours), ours.status, {}
-
-
-class Guard:
-    """Asks for the user name and the password, and refuses changes that another site's page asks the browser for:
-    the browser would send the password with them."""
-
-    def __init__(self, app: ASGIApp, username: str, password: str) -> None:
-        self.app = app
-        self.credentials = f"{username}:{password}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self.refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self.app)(scope, receive, send)
-
-    def refusal(self, scope: Scope) -> JSONResponse | None:
-        headers = Headers(scope=scope)
-        if not hmac.compare_digest(basic_credentials(headers.get("authorization", "")), self.credentials):
-            error = Forbidden("The user name or password is missing or wrong.", hint="RQ_DASHBOARD_PASSWORD has it.")
-            challenge = {"www-authenticate": 'Basic realm="rq-dashboard", charset="UTF-8"'}
-            return JSONResponse(error_body(error), 401, challenge)
-        origin = headers.get("origin")  # browsers send it with every POST
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            error = Forbidden("A page of another site asked for this.", hint="Use the dashboard's own buttons.")
-            return JSONResponse(error_body(error), 403)
-        return None
-
-
-def basic_credentials(header: str) -> bytes:
-    """`user:password` of an Authorization header, or nothing when it is malformed."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":
-        return b""
-    try:
-        return base64.b64decode(encoded.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def serve(settings: Settings) -> None:
-    if settings.redis_url is None:
-        raise SettingsError("REDIS_URL is not set.", hint="rq-dashboard shows what is in it.")
-    password = settings.rq_dashboard_password
-    app = create_rq_dashboard(
-        settings.redis_url.get_secret_value(),
-        username=settings.rq_dashboard_username,
-        password=password.get_secret_value() if password else "",
-    )
-    config = uvicorn.Config(
-        app,
-        host="0.0.0.0",  # noqa: S104 - behind a password, and in a container nothing else can be reached
-        port=settings.rq_dashboard_port,
-        log_level=settings.log_level.lower(),
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-    uvicorn.Server(config).run()
-
-
-def stop(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
-
-
-def main() -> int:
-    # uvicorn ends its work on SIGTERM and then raises the signal again: to have been told to stop is no failure.
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        serve(Settings.from_env())
-    except AIWebhookError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
