@@ -3,7 +3,23 @@
 import sys
 
 from domain.errors import AIWebhookError, SettingsError
-from ops import cli_bench, cli_eval, cli_records, cli_send, cli_service  # noqa: F401 - they register their commands
+from ops import (  # noqa: F401 - they register their commands
+    cli_agent,
+    cli_audit,
+    cli_bench,
+    cli_care,
+    cli_console,
+    cli_eval,
+    cli_forget,
+    cli_health,
+    cli_import,
+    cli_mcp,
+    cli_records,
+    cli_send,
+    cli_service,
+    cli_subscriptions,
+    cli_tokens,
+)
 from ops.cli import app
 from ops.output import complain
 

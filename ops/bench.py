@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from domain.delivery import NATIVE
 from domain.errors import Unavailable
 from domain.settings import Settings
 from ops.demo import folder_for
+from ops.output import note
 from ops.up import Stack
 from store.database import connect
 
@@ -44,6 +46,14 @@ def row(
     ok = None if goal is None else meets(value, goal)
     return {"name": name, "value": round(value, 3), "unit": unit, "reference": reference, "ratio": ratio,
             "goal": goal, "ok": ok}  # fmt: skip
+
+
+def is_installed(*packages: str) -> bool:
+    """Whether a peer can be measured; says so when it cannot."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        note(f"{missing[0]} is not measured, since it is not installed: pip install 'ai-webhook[bench]'")
+    return not missing
 
 
 def pipeline(settings: Settings, *, posts: int = POSTS, queries: int = QUERIES) -> list[Row]:

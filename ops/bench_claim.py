@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import Rival
-from bench.pgqueuer_queue import pgqueuer
-from bench.procrastinate_queue import procrastinate
-from bench.public_schema import PUBLIC_SCHEMA
+from bench.peers import Rival
+from bench.peers.pgqueuer_queue import pgqueuer
+from bench.peers.procrastinate_queue import procrastinate
+from bench.peers.public_schema import PUBLIC_SCHEMA
 from domain.errors import AIWebhookError
 from domain.settings import Settings
-from ops.bench import Row, row
+from ops.bench import Row, is_installed, row
 from ops.demo import folder_for
 from ops.embedded import EmbeddedServers
 from ops.embedded_programs import postgres_programs
@@ -124,13 +124,8 @@ def batches(here: Bench) -> Row:
 
 
 def rivals() -> list[Rival]:
-    found = [PUBLIC_SCHEMA]
-    for install in (procrastinate, pgqueuer):
-        try:
-            found.append(install())
-        except ImportError:
-            note(f"{install.__name__} is not measured, since it is not installed: pip install 'ai-webhook[bench]'")
-    return found
+    found = {"procrastinate": procrastinate, "pgqueuer": pgqueuer}
+    return [PUBLIC_SCHEMA, *(install() for package, install in found.items() if is_installed(package))]
 
 
 def against(here: Bench, rival: Rival, clients: int) -> Row:

@@ -7,8 +7,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import redis
 
 from domain.errors import AIWebhookError, Unavailable
 from domain.settings import Settings
-from ops.bench import Row, proportional_kilobytes, row
+from ops.bench import Row, is_installed, proportional_kilobytes, row
 from ops.bench_sender import Load, Sent
 from ops.demo import folder_for
 from ops.embedded import EmbeddedServers, free_port
@@ -67,33 +67,40 @@ class Endpoint:
 
 
 def ingest(settings: Settings, sizes: Sizes | None = None) -> list[Row]:
-    """Deliveries accepted, beside the same endpoint without its queue; how late at a fixed rate; size; memory."""
+    """Deliveries accepted, beside the same endpoint without its queue, and beside FastAPI with Celery; how late at a
+    fixed rate; size; memory."""
     sizes = sizes or Sizes()
     with folder_for(None) as folder, valkey(settings, folder) as servers:
         url = servers.redis_url or ""
         with redis.Redis.from_url(url) as client:
-            with endpoint("ingest", url) as ours, endpoint("ops.bench_answering", url) as reference:
-                rows = [
-                    accepted(ours, reference, client, sizes),
-                    *paced(ours, client, sizes.paced),
-                    long_ones(ours, client, sizes.long_ones),
-                ]
+            with ExitStack() as running:
+                ours = running.enter_context(endpoint("ingest", url))
+                beside = {"verifying": running.enter_context(endpoint("ops.bench_answering", url))}
+                if is_installed("fastapi", "celery"):
+                    beside["FastAPI and Celery"] = running.enter_context(endpoint("ops.bench_peers", url))
+                rows = accepted(ours, beside, client, sizes)
+                rows += paced(ours, client, sizes.paced)
+                rows.append(long_ones(ours, client, sizes.long_ones))
             if sys.platform == "linux":
                 with endpoint("ingest", url) as ours:
                     rows.append(growth(ours, client, sizes))
     return rows
 
 
-def accepted(ours: Endpoint, reference: Endpoint, client: "redis.Redis", sizes: Sizes) -> Row:
-    """In turn, so that a machine that is slower for a while is so for both; the first round only warms up."""
-    rates: dict[Endpoint, list[float]] = {ours: [], reference: []}
+def accepted(ours: Endpoint, beside: Mapping[str, Endpoint], client: "redis.Redis", sizes: Sizes) -> list[Row]:
+    """In turn, so that a machine that is slower for a while is so for all; the first round only warms up."""
+    rates: dict[Endpoint, list[float]] = {which: [] for which in (ours, *beside.values())}
     for _ in range(sizes.rounds + 1):
         for which, measured in rates.items():
             measured.append(sizes.posts / which.take(sizes.posts).seconds)
             client.flushall()
-    rate, verifying = (statistics.median(measured[1:]) for measured in rates.values())
-    made = row(f"4.5 kB posts accepted, {CONNECTIONS} connections", rate, "/s", reference=round(verifying))
-    return made | {"goal": f"{SHARE} of verifying alone", "ok": rate >= SHARE * verifying}
+    medians = {which: statistics.median(measured[1:]) for which, measured in rates.items()}
+    rate, name = medians[ours], f"4.5 kB posts accepted, {CONNECTIONS} connections"
+    rows = [
+        row(f"{name}, beside {peer}", rate, "/s", reference=round(medians[which])) for peer, which in beside.items()
+    ]
+    rows[0] |= {"goal": f"{SHARE} of verifying alone", "ok": rate >= SHARE * medians[beside["verifying"]]}
+    return rows
 
 
 def paced(ours: Endpoint, client: "redis.Redis", posts: int) -> list[Row]:

@@ -38,7 +38,6 @@ VOCABULARY = 60_000
 TURN_WORDS, TURNS_A_CHUNK, CHUNK_WORDS = 18, 7, 120
 SESSION_TURNS, SESSION_CHUNKS = 98, 100
 QUESTIONS, ROUNDS = 150, 3
-WRITTEN = 100  # transcripts, to compare writing with and without search
 TIMES_USUAL = 4
 
 
@@ -48,6 +47,7 @@ class Sizes:
     chunks: int = 100_000
     deep_chunks: int = 1_000_000
     questions: int = QUESTIONS
+    written: int = 100  # transcripts, to compare writing with and without search
 
 
 class Talk:
@@ -80,7 +80,7 @@ def bench_search(settings: Settings, *, deep: bool = False, sizes: Sizes | None 
         talk = Talk()
         rows = turns(conn, talk, sizes)
         rows += chunks(conn, talk, sizes.deep_chunks if deep else sizes.chunks, sizes)
-        return rows + writing(settings, conn, conninfo)
+        return rows + writing(settings, conn, conninfo, sizes.written)
 
 
 def turns(conn: Connection, talk: Talk, sizes: Sizes) -> list[Row]:
@@ -106,12 +106,7 @@ def turns(conn: Connection, talk: Talk, sizes: Sizes) -> list[Row]:
 
 
 def chunks(conn: Connection, talk: Talk, count: int, sizes: Sizes) -> list[Row]:
-    sample: list[str] = []
-    for first in range(0, count, 10_000):
-        texts = talk.texts(min(10_000, count - first), CHUNK_WORDS)
-        bench.fill_chunks(conn, texts, f"deep-{first}", SESSION_CHUNKS)
-        sample += texts[:200]
-        note(f"{first + len(texts):,} of {count:,} chunks written")
+    sample = write_chunks(conn, talk, count)
     bench.settle(conn, "conversation_chunks")
     asked = talk.questions(sample, sizes.questions)
     ours = times(asked, lambda question: search(conn, question, kinds=["chunks"]))
@@ -127,7 +122,18 @@ def chunks(conn: Connection, talk: Talk, count: int, sizes: Sizes) -> list[Row]:
     ]
 
 
-def writing(settings: Settings, conn: Connection, conninfo: str) -> list[Row]:
+def write_chunks(conn: Connection, talk: Talk, count: int) -> list[str]:
+    """As many chunks, in the sessions `deep-FIRST-N`; answers some of the texts."""
+    sample: list[str] = []
+    for first in range(0, count, 10_000):
+        texts = talk.texts(min(10_000, count - first), CHUNK_WORDS)
+        bench.fill_chunks(conn, texts, f"deep-{first}", SESSION_CHUNKS)
+        sample += texts[:200]
+        note(f"{first + len(texts):,} of {count:,} chunks written")
+    return sample
+
+
+def writing(settings: Settings, conn: Connection, conninfo: str, written: int) -> list[Row]:
     """Transcripts a second through the workers' code, here and in a database where nothing can be searched."""
     bench.create_database(conn, "bare")
     bare = bench.with_database(conninfo, "bare")
@@ -137,11 +143,11 @@ def writing(settings: Settings, conn: Connection, conninfo: str) -> list[Row]:
         bench.without_search(plain)
         for _ in range(ROUNDS + 1):  # the first warms up
             for address, one in ((conninfo, indexed), (bare, plain)):
-                arrived = backlog(WRITTEN)
+                arrived = backlog(written)
                 started = time.perf_counter()
-                for first in range(0, WRITTEN, 20):
+                for first in range(0, written, 20):
                     write(one, settings, arrived[first : first + 20])
-                rates[address].append(WRITTEN / (time.perf_counter() - started))
+                rates[address].append(written / (time.perf_counter() - started))
     with_it, without = (statistics.median(rates[address][1:]) for address in (conninfo, bare))
     found = row("transcripts of 30 turns written, with all that search needs", with_it, "/s", reference=round(without))
     return [found | {"goal": "half of those without", "ok": with_it >= without / 2}]

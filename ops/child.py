@@ -1,4 +1,4 @@
-"""`python -m ops.child web|worker [FD]`: a process of `up`, which stops by itself when `up` is gone, however it went.
+"""`python -m ops.child web|worker|backups [FD]`: a process of `up`, which stops by itself when `up` is gone.
 
 The parent holds the other end of this process's standard input; the kernel closes it when the parent dies.
 """
@@ -23,6 +23,11 @@ def main() -> int:
         from ops import web
 
         return web.main(socket.socket(fileno=int(rest[0])))
+    if kind == "backups":
+        from domain.settings import Settings
+        from ops.cli_care import keep_backing_up
+
+        return keep_backing_up(Settings.from_env())
     from processors import __main__ as worker
 
     return worker.main()

@@ -30,7 +30,7 @@ def data_folder(settings: Settings, data: Path | None) -> DataFolder:
 
 
 @contextmanager
-def service(data: Path | None = None) -> Iterator[Client]:
+def service(data: Path | None = None, *, timeout_seconds: float = 30.0) -> Iterator[Client]:
     """A client of the service: AI_WEBHOOK_URL with AI_WEBHOOK_TOKEN, else the `up` that runs on the data folder."""
     settings = Settings.from_env()
     token = settings.token.get_secret_value() if settings.token else None
@@ -45,7 +45,7 @@ def service(data: Path | None = None) -> Iterator[Client]:
             "No AI Webhook is running here.",
             hint="Start it with `ai-webhook up`, or set AI_WEBHOOK_URL and AI_WEBHOOK_TOKEN.",
         )
-    with Client(url, token) as client:
+    with Client(url, token, timeout_seconds=timeout_seconds) as client:
         yield client
 
 

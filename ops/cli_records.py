@@ -53,10 +53,10 @@ def search(
     parameters |= {"since": instant(since), "until": instant(until), "as_of": instant(as_of)}
     with service(data) as client:
         if facets:
-            counted = client.get("/search/facets", **parameters)["items"]
+            counted = client.call("search_facets", **parameters)["items"]
             show_items(counted, ["facet", "value", "label", "hits"], as_json=as_json, empty="Nothing to count.")
             return
-        hits = client.get("/search", **parameters, limit=limit)["items"]
+        hits = client.call("search", **parameters, limit=limit)["items"]
     if as_json:
         say_json(hits)
     elif not hits:
@@ -79,7 +79,7 @@ def context(
 ) -> None:
     """What was decided and said about a question, to hand to a language model with it."""
     with service(data) as client:
-        answer = client.get("/context", q=question, tokens=tokens, session=session)
+        answer = client.call("get_context", q=question, tokens=tokens, session=session)
     if as_json:
         say_json(answer)
     else:
@@ -111,7 +111,7 @@ def list_sessions(
 ) -> None:
     """Latest activity first."""
     with service(data) as client:
-        items = client.get("/sessions", status=status, limit=limit)["items"]
+        items = client.call("list_sessions", status=status, limit=limit)["items"]
     columns = ["id", "title", "status", "last_activity", "conversation_chunk_count", "memory_count", "task_count"]
     show_items(items, columns, as_json=as_json, empty="No session yet. `ai-webhook send FILE` makes one.")
 
@@ -120,7 +120,7 @@ def list_sessions(
 def show_session(id: str, as_json: AsJson = False, data: Data = None) -> None:
     """A session with its turns, memories and tasks."""
     with service(data) as client:
-        session = client.get(f"/sessions/{segment(id)}")
+        session = client.call("get_session", id)
     if as_json:
         say_json(session)
         return
@@ -149,7 +149,7 @@ def list_memories(
 ) -> None:
     """Newest first; what was said again is there once."""
     with service(data) as client:
-        items = client.get("/memories", type=type, session=session, tag=tag, review=review, limit=limit)["items"]
+        items = client.call("list_memories", type=type, session=session, tag=tag, review=review, limit=limit)["items"]
     columns = ["id", "type", "review", "times_said", "title", "speaker", "session_id", "superseded_by"]
     show_items(items, columns, as_json=as_json, empty="No memory found.")
 
@@ -158,7 +158,7 @@ def list_memories(
 def show_memory(id: int, as_json: AsJson = False, data: Data = None) -> None:
     """A memory with its quote, and every time that it was said."""
     with service(data) as client:
-        memory = client.get(f"/memories/{id}")
+        memory = client.call("get_memory", id)
     if as_json:
         say_json(memory)
         return
@@ -170,7 +170,7 @@ def show_memory(id: int, as_json: AsJson = False, data: Data = None) -> None:
 
 def review(id: int, verb: str, said: str, data: Path | None, as_json: bool, **body: Any) -> None:
     with service(data) as client:
-        memory = client.post(f"/memories/{id}/{verb}", **body)
+        memory = client.call(f"{verb}_memory", id, **body)
     if as_json:
         say_json(memory)
     else:
@@ -180,12 +180,12 @@ def review(id: int, verb: str, said: str, data: Path | None, as_json: bool, **bo
 @memories.command("related")
 def related_memories(id: int, limit: Limit = 10, as_json: AsJson = False, data: Data = None) -> None:
     """What else was said about the same, in other sessions, too."""
-    show_related(f"/memories/{id}/related", limit, as_json, data)
+    show_related("related_to_memory", id, limit, as_json, data)
 
 
-def show_related(path: str, limit: int, as_json: bool, data: Path | None) -> None:
+def show_related(route: str, id: int | str, limit: int, as_json: bool, data: Path | None) -> None:
     with service(data) as client:
-        hits = client.get(path, limit=limit)["items"]
+        hits = client.call(route, id, limit=limit)["items"]
     if as_json:
         say_json(hits)
     elif hits:
@@ -210,7 +210,7 @@ def reject_memory(
 
 @memories.command("restore")
 def restore_memory(id: int, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
-    """Take a rejection back."""
+    """Take back what was said of a memory last."""
     review(id, "restore", "", data, as_json, person=person)
 
 
@@ -226,10 +226,10 @@ def edit_memory(
     data: Data = None,
 ) -> None:
     """Say anew what a memory says; what is read again does not change it any more."""
-    changes = {"title": title, "type": type, "tags": tag}
+    changes: dict[str, Any] = {"title": title, "type": type, "tags": tag}
     changes |= {"content": None if content is None else parsed_json(content, "--content")}
     with service(data) as client:
-        memory = client.patch(f"/memories/{id}", person=person, **changes)
+        memory = client.call("edit_memory", id, person=person, **changes)
     say_json(memory) if as_json else say(f"Memory {memory['id']} is edited: {memory['title']}")
 
 
@@ -280,22 +280,39 @@ def list_tasks(
 ) -> None:
     """Latest change first."""
     with service(data) as client:
-        items = client.get("/tasks", status=status, agent=agent, session=session, limit=limit)["items"]
+        items = client.call("list_tasks", status=status, agent=agent, session=session, limit=limit)["items"]
     columns = ["id", "status", "agent_name", "task_type", "priority", "title", "doubt"]
     show_items(items, columns, as_json=as_json, empty="No task found.")
+
+
+@tasks.command("add")
+def add_task(
+    title: Annotated[str, typer.Argument(help="What is to be done.")],
+    agent: Annotated[str | None, typer.Option("--agent", help="Who is to do it; unset: the default agent.")] = None,
+    priority: Annotated[int, typer.Option("--priority", help="Higher is sooner; 50 is ordinary.")] = 50,
+    session: Annotated[str | None, typer.Option("--session", help="The conversation it comes of.")] = None,
+    after: Annotated[list[str] | None, typer.Option("--after", help="A task to be completed first.")] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a task."""
+    with service(data) as client:
+        fields: dict[str, Any] = {"agent_name": agent, "priority": priority, "session_id": session}
+        made = client.call("create_task", title=title, depends_on=after or [], **fields)
+    say_json(made) if as_json else say(f"{made['id']} waits for {made['agent_name']}.")
 
 
 @tasks.command("show")
 def show_task(id: str, as_json: AsJson = False, data: Data = None) -> None:
     """A task with the words it came from."""
     with service(data) as client:
-        show_record(client.get(f"/tasks/{segment(id)}"), as_json=as_json)
+        show_record(client.call("get_task", id), as_json=as_json)
 
 
 @tasks.command("related")
 def related_tasks(id: str, limit: Limit = 10, as_json: AsJson = False, data: Data = None) -> None:
     """What else was said about it, in other sessions, too."""
-    show_related(f"/tasks/{id}/related", limit, as_json, data)
+    show_related("related_to_task", id, limit, as_json, data)
 
 
 @tasks.command("claim")
@@ -310,8 +327,8 @@ def claim_task(
 ) -> None:
     """Take the most urgent task; prints the token that every later move needs."""
     with service(data) as client:
-        answer = client.post(
-            "/tasks/claim",
+        answer = client.call(
+            "claim_task",
             agent_name=agent,
             control_agent=control_agent,
             lease_seconds=lease,
@@ -324,11 +341,24 @@ def claim_task(
 
 def move(id: str, name: str, data: Path | None, as_json: bool, **body: Any) -> None:
     with service(data) as client:
-        task = client.post(f"/tasks/{segment(id)}/{name}", **body)
+        task = client.call(f"{name}_task", id, **body)
     if as_json:
         say_json(task)
     else:
         say(f"{task['id']} is {task['status']}.")
+
+
+@tasks.command("export")
+def export_task(
+    id: str,
+    to: Annotated[str, typer.Option("--to", help="A subscription of GitHub or Linear.")],
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a task an issue elsewhere, and follow it there."""
+    with service(data) as client:
+        export = client.call("export_task", id, subscription=to)
+    say_json(export) if as_json else say(f"{id} is exported to {to}" + (f": {export['url']}" if export["url"] else "."))
 
 
 @tasks.command("start")
@@ -365,11 +395,8 @@ def complete_task(
     """Finish a claimed task, with its output and files."""
     output_data = None if output is None else parsed_json(output, "--output")
     with service(data) as client:
-        ids = [
-            client.post("/artifacts", task_id=id, name=path.name, content=read_text(path))["id"]
-            for path in artifact or []
-        ]
-        task = client.post(f"/tasks/{segment(id)}/complete", claim_token=token, output_data=output_data, artifacts=ids)
+        ids = [client.upload_artifact(path.name, read_file(path), task_id=id)["id"] for path in artifact or []]
+        task = client.call("complete_task", id, claim_token=token, output_data=output_data, artifacts=ids)
     if as_json:
         say_json(task)
     else:
@@ -407,6 +434,12 @@ def retry_task(id: str, person: Person = "command line", as_json: AsJson = False
     move(id, "retry", data, as_json, person=person)
 
 
+@tasks.command("restore")
+def restore_task(id: str, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
+    """Take an approval, an answer or a cancellation back."""
+    move(id, "restore", data, as_json, person=person)
+
+
 @tasks.command("approve")
 def approve_task(id: str, person: Person = "command line", as_json: AsJson = False, data: Data = None) -> None:
     """Let agents take a proposed task."""
@@ -437,26 +470,35 @@ def list_artifacts(
 ) -> None:
     """Newest first."""
     with service(data) as client:
-        items = client.get("/artifacts", session=session, task=task, limit=limit)["items"]
+        items = client.call("list_artifacts", session=session, task=task, limit=limit)["items"]
     show_items(items, ["id", "name", "type", "size", "task_id", "created"], as_json=as_json, empty="No artifact found.")
 
 
 @artifacts.command("show")
-def show_artifact(id: str, as_json: AsJson = False, data: Data = None) -> None:
+def show_artifact(
+    id: str,
+    save: Annotated[Path | None, typer.Option("--save", help="Write its bytes to this file instead.")] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
     """An artifact's content; with --json all about it."""
     with service(data) as client:
-        artifact = client.get(f"/artifacts/{segment(id)}")
+        artifact = client.call("get_artifact", id)
+        if save is not None:
+            save.write_bytes(client.call("download_artifact", id))
     if as_json:
         say_json(artifact)
+    elif save is not None:
+        say(f"{artifact['size']} bytes are in {save}.")
     else:
-        say(artifact["content"])
+        say(artifact["content"] or f"{artifact['size']} bytes that are no text; --save FILE writes them.")
 
 
 @agents.command("list")
 def list_agents(as_json: AsJson = False, data: Data = None) -> None:
     """Agents, what they hold and what waits for them."""
     with service(data) as client:
-        items = client.get("/agents")["items"]
+        items = client.call("list_agents")["items"]
     columns = ["name", "type", "status", "held", "waiting", "max_concurrent", "capabilities"]
     show_items(items, columns, as_json=as_json, empty="No agent is registered.")
 
@@ -473,8 +515,9 @@ def register_agent(
 ) -> None:
     """Make an agent known, or say anew what it is."""
     with service(data) as client:
-        agent = client.put(
-            f"/agents/{segment(name)}",
+        agent = client.call(
+            "register_agent",
+            name,
             type=type,
             command=command,
             max_concurrent=max_concurrent,
@@ -487,7 +530,7 @@ def register_agent(
 def heartbeat_agent(name: str, as_json: AsJson = False, data: Data = None) -> None:
     """Say that an agent is alive."""
     with service(data) as client:
-        agent = client.post(f"/agents/{segment(name)}/heartbeat")
+        agent = client.call("heartbeat_agent", name)
     say_json(agent) if as_json else say(f"{agent['name']} is {agent['status']}.")
 
 
@@ -495,7 +538,7 @@ def heartbeat_agent(name: str, as_json: AsJson = False, data: Data = None) -> No
 def deregister_agent(name: str, as_json: AsJson = False, data: Data = None) -> None:
     """Take an agent offline; what it holds goes back to the queue."""
     with service(data) as client:
-        answer = client.post(f"/agents/{segment(name)}/deregister")
+        answer = client.call("deregister_agent", name)
     say_json(answer) if as_json else say(f"{name} is offline; {answer['returned']} tasks went back to the queue.")
 
 
@@ -509,7 +552,7 @@ def list_deliveries(
 ) -> None:
     """Newest first."""
     with service(data) as client:
-        items = client.get("/deliveries", state=state, source=source, limit=limit)["items"]
+        items = client.call("list_deliveries", state=state, source=source, limit=limit)["items"]
     columns = ["id", "source", "event", "received_at", "state", "session_id", "error"]
     show_items(items, columns, as_json=as_json, empty="No delivery found.")
 
@@ -524,9 +567,9 @@ def show_delivery(
     """A delivery and what became of it."""
     with service(data) as client:
         if body:
-            typer.echo(client.get_bytes(f"/deliveries/{segment(id)}/body"), nl=False)
+            typer.echo(client.call("get_delivery_body", id), nl=False)
         else:
-            show_record(client.get(f"/deliveries/{segment(id)}"), as_json=as_json)
+            show_record(client.call("get_delivery", id), as_json=as_json)
 
 
 Since = Annotated[datetime | None, typer.Option("--since", help="Only what came from this time on, UTC.")]
@@ -551,7 +594,7 @@ def replay(
         put_back(["failed"], as_json, data, source=source, code=code, session_id=session, since=since)
         return
     with service(data) as client:
-        delivery = client.post(f"/deliveries/{segment(id)}/replay")
+        delivery = client.call("replay_delivery", id)
     if as_json:
         say_json(delivery)
     else:
@@ -570,18 +613,11 @@ def reprocess(
 def put_back(states: list[str], as_json: bool, data: Path | None, *, since: datetime | None, **filters: Any) -> None:
     at = since.replace(tzinfo=since.tzinfo or UTC).isoformat() if since else None
     with service(data) as client:
-        answer = client.post("/deliveries/replay", states=states, since=at, **filters)
+        answer = client.call("replay_deliveries", states=states, since=at, **filters)
     if as_json:
         say_json(answer)
     else:
         say(f"{answer['replayed']} deliveries will be processed again.")
-
-
-def segment(id: str) -> str:
-    """An id as one part of a URL's path."""
-    from urllib.parse import quote
-
-    return quote(id, safe="")
 
 
 def parsed_json(text: str, option: str) -> Any:
@@ -593,8 +629,8 @@ def parsed_json(text: str, option: str) -> Any:
         ) from None
 
 
-def read_text(path: Path) -> str:
+def read_file(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} cannot be read as text ({type(error).__name__}).") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read ({type(error).__name__}).") from None

@@ -107,7 +107,7 @@ def finished(client: Client, delivery: str, seconds: float = WAIT_SECONDS) -> di
     deadline = time.monotonic() + seconds
     while True:
         try:
-            row = client.get(f"/deliveries/{delivery}")
+            row = client.call("get_delivery", delivery)
         except ServiceError as error:
             if error.code != "not_found":  # a worker has yet to record it
                 raise

@@ -58,13 +58,13 @@ def run(stack: Stack, settings: Settings) -> dict[str, Any]:
         sent = [send_signed(client, path, secrets[0]) for path in examples()]
         outcomes = [finished(client, delivery) for delivery in sent]
         sessions = {outcome["session_id"] for outcome in outcomes if outcome["session_id"]}
-        told = [client.get(f"/sessions/{session}") for session in sorted(sessions)]
+        told = [client.call("get_session", session) for session in sorted(sessions)]
         return {
             "sessions": [session_row(s) for s in told],
             "memories": [memory_row(m) for s in told for m in reversed(s["memories"])],
-            "searches": [{"query": q, "hits": client.get("/search", q=q, limit=3)["items"]} for q in QUESTIONS],
+            "searches": [{"query": q, "hits": client.call("search", q=q, limit=3)["items"]} for q in QUESTIONS],
             "completed": do_one_task(client),
-            "tasks": [t for s in sorted(sessions) for t in client.get("/tasks", session=s, limit=1000)["items"]],
+            "tasks": [t for s in sorted(sessions) for t in client.call("list_tasks", session=s, limit=1000)["items"]],
         }
 
 
@@ -90,16 +90,16 @@ def memory_row(memory: dict[str, Any]) -> dict[str, Any]:
 
 def do_one_task(client: Client) -> dict[str, Any]:
     """Claims the most urgent task as an agent would, and completes it with a brief of what was said about it."""
-    claims = client.post("/tasks/claim", agent_name=AGENT, control_agent="demo")["items"]
+    claims = client.call("claim_task", agent_name=AGENT, control_agent="demo")["items"]
     if not claims:
         raise AIWebhookError(f"No task was found for {AGENT}.")
     claim = claims[0]
     held = {"claim_token": claim["claim_token"]}
-    client.post(f"/tasks/{claim['task_id']}/start", **held, process_id=os.getpid())
-    said = client.get("/search", **{"q": claim["title"], "in": ["turns", "memories"], "limit": 5})["items"]
-    artifact = client.post("/artifacts", task_id=claim["task_id"], name="brief.md", format="markdown",
+    client.call("start_task", claim["task_id"], **held, process_id=os.getpid())
+    said = client.call("search", **{"q": claim["title"], "in": ["turns", "memories"], "limit": 5})["items"]
+    artifact = client.call("create_artifact", task_id=claim["task_id"], name="brief.md", format="markdown",
                            type="brief", content=brief(claim, said))  # fmt: skip
-    task = client.post(f"/tasks/{claim['task_id']}/complete", **held, output_data={"sources": len(said)},
+    task = client.call("complete_task", claim['task_id'], **held, output_data={"sources": len(said)},
                        artifacts=[artifact["id"]])  # fmt: skip
     return {"task": task, "artifact": artifact}
 
