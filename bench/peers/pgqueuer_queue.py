@@ -6,7 +6,7 @@ One job at a time, as the others are driven; its worker takes ten together unles
 import uuid
 from datetime import timedelta
 
-from bench import Rival
+from bench.peers import Rival
 
 
 def pgqueuer() -> Rival:

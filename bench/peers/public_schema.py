@@ -1,7 +1,7 @@
 """The claim of the public schema for voice webhooks, in its common form: lock the first row, update it, and keep the
 session's activity by a trigger on every row. Its tables lie in a schema of their own, beside ours."""
 
-from bench import Rival
+from bench.peers import Rival
 
 PUBLIC_SCHEMA = Rival(
     name="the public schema",

@@ -3,7 +3,7 @@
 Its triggers write an event for each of both moves, as they do for a worker.
 """
 
-from bench import Rival
+from bench.peers import Rival
 
 
 def procrastinate() -> Rival:
