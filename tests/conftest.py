@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+import trustme
 from psycopg import sql
 
 from domain.delivery import Delivery
@@ -24,9 +25,31 @@ from store.database import Connection, connect
 from store.migrate import migrate
 
 ROOT = Path(__file__).parent.parent
+SHARING = ("console", "journeys")  # folders whose modules share what they start
 API_KEY = "alices-key"
 TOKEN = "bobs-token"
 GENERIC_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One process where a server is given, as they would empty it for each other; else one a core, with its own."""
+    return 1 if "TEST_REDIS_URL" in os.environ or "TEST_DATABASE_URL" in os.environ else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests reach no servers but their own: to load the authorities of the machine costs every HTTP client 30 ms."""
+    folder = tempfile.TemporaryDirectory(prefix="ai-webhook-test-")
+    config.add_cleanup(folder.cleanup)
+    one = Path(folder.name) / "authority.pem"
+    trustme.CA().cert_pem.write_to_path(str(one))
+    os.environ["SSL_CERT_FILE"] = str(one)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a whole service or a browser runs in one process, lest each process start its own."""
+    for item in items:
+        if item.path.parent.name in SHARING and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def reachable_folder() -> Path:
@@ -42,9 +65,19 @@ def servers() -> Iterator[Servers]:
     folder = reachable_folder()
     try:
         with EmbeddedServers(folder, postgres=not database_url, valkey=not redis_url) as embedded:
+            if embedded.database_url:
+                make_quick(embedded.database_url)
             yield Servers(database_url or embedded.database_url or "", redis_url or embedded.redis_url or "")
     finally:
         shutil.rmtree(folder)
+
+
+def make_quick(database_url: str) -> None:
+    """Nobody misses a test's database after the power went."""
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        for setting in ("fsync", "full_page_writes"):
+            admin.execute(f"ALTER SYSTEM SET {setting} = off")
+        admin.execute("SELECT pg_reload_conf()")
 
 
 def with_database(url: str, name: str) -> str:
@@ -67,7 +100,7 @@ def database_url(servers: Servers, template: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
         admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG").format(
                 sql.Identifier(name), sql.Identifier(template)
             )
         )

@@ -12,14 +12,15 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Imports point down: domain <- store, ingest <- processors, access <- ops; the two in the middle use the store.
+# Imports point down: domain <- broker, store <- ingest, processors, access <- ops; the endpoint uses no store.
 MAY_IMPORT = {
     "domain": set[str](),
+    "broker": {"domain"},
     "store": {"domain"},
-    "ingest": {"domain"},
-    "processors": {"domain", "store"},
-    "access": {"domain", "store"},
-    "ops": {"domain", "store", "ingest", "processors", "access", "bench"},
+    "ingest": {"domain", "broker"},
+    "processors": {"domain", "broker", "store"},
+    "access": {"domain", "broker", "store"},
+    "ops": {"domain", "broker", "store", "ingest", "processors", "access", "bench"},
     "bench": set[str](),
 }
 # A library, and the only modules that know it.
@@ -27,28 +28,53 @@ MAY_USE = {
     # embedded_servers asks a server that it has just started whether it answers, before there is any schema.
     "psycopg": ["store/*", "ops/embedded_servers.py"],
     "psycopg_pool": ["store/*"],
-    "rq": ["ingest/enqueueing.py", "processors/queueing.py", "access/rq_dashboard.py", "ops/bench_stock.py"],
+    "rq": [
+        "ingest/enqueueing.py",
+        "ingest/measuring.py",
+        "processors/queueing.py",
+        "processors/rq_worker.py",
+        "access/rq_dashboard.py",
+        "ops/bench_peers.py",
+    ],
     "redis": [
+        "broker/clients.py",
         "ingest/enqueueing.py",
         "ingest/limiting.py",
+        "ingest/measuring.py",
+        "ingest/refusals.py",
         "ingest/replying.py",
         "processors/queueing.py",
+        "processors/rq_worker.py",
         "access/rq_dashboard.py",
         "ops/embedded*.py",
         "ops/doctor.py",
+        "ops/senders.py",
         "ops/bench_*.py",
     ],
     "limits": ["ingest/limiting.py"],
-    "cryptography": ["ingest/signatures.py"],
+    "cryptography": ["domain/sealing.py", "ingest/signatures.py"],
+    "argon2": ["access/console/passwords.py"],
+    "markdown_it": ["access/console/formatting.py"],
+    "pygments": ["access/console/formatting.py"],
     "rq_dashboard": ["access/rq_dashboard.py"],
     "flask": ["access/rq_dashboard.py"],
-    "starlette": ["ingest/app.py", "ingest/serving.py", "ingest/__main__.py", "access/*", "ops/web.py"],
+    "opentelemetry": ["domain/tracing.py"],
+    "structlog": ["domain/log_lines.py"],
+    "prometheus_client": ["ingest/measuring.py", "access/measuring.py", "access/timing.py"],
+    "starlette": [
+        "ingest/app.py",
+        "ingest/measuring.py",
+        "ingest/serving.py",
+        "ingest/__main__.py",
+        "access/*",
+        "ops/web.py",
+    ],
     "typer": ["ops/*"],
     "rich": ["ops/*"],
 }
-# os.environ is read once, into Settings; `up` hands it on to the processes that it starts.
-# processors says what numpy is to read there.
-MAY_READ_ENVIRONMENT = ["domain/settings.py", "ops/up.py", "processors/__init__.py"]
+# os.environ is read once, into Settings; `up` hands it on to the processes that it starts, and `agent run` a little
+# of it to an agent's program. processors says what numpy is to read there.
+MAY_READ_ENVIRONMENT = ["domain/settings.py", "ops/cli_agent.py", "ops/up.py", "processors/__init__.py"]
 # ops.child runs a worker beneath `up` exactly as `python -m processors` does.
 MAY_IMPORT_MAIN = {("ops/child.py", "processors.__main__")}
 EMPTY_NAMES = {"common", "util", "utils", "helper", "helpers", "base", "misc"}
@@ -123,6 +149,18 @@ def test_the_endpoint_knows_neither_the_database_nor_the_workers() -> None:
     packages = {name.partition(".")[0] for name in loaded.split()}
     assert "ingest" in packages
     assert packages & {"psycopg", "psycopg_pool", "store", "processors", "access", "ops"} == set()
+
+
+def test_clients_of_redis_are_made_in_one_place() -> None:
+    """Where Sentinels are understood; benchmarks and embedded servers talk to a server of their own."""
+    makers = {
+        path
+        for path, tree in sources().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).endswith("Redis.from_url")
+    }
+    assert {path for path in makers if not allowed(path, ["broker/clients.py", "ops/bench_*.py"])} == set()
+    assert "broker/clients.py" in makers
 
 
 def test_module_names_say_what_is_inside() -> None:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_the_guides_names_ports_and_passwords_hold() -> None:
     }
     assert postgres["ports"] == ["127.0.0.1:5432:5432"]
     assert f"{COMPOSE['name']}_{postgres['volumes'][0]}" == "ai-webhook_postgres_data:/var/lib/postgresql"
-    assert pgadmin["profiles"] == ["tools"]
+    assert pgadmin["profiles"] == ["tools", "pgadmin"]
     assert pgadmin["ports"] == ["127.0.0.1:5050:80"]
     assert pgadmin["environment"]["PGADMIN_DEFAULT_EMAIL"] == "admin@localhost"
     assert pgadmin["environment"]["PGADMIN_DEFAULT_PASSWORD"] == "admin"
@@ -132,8 +133,8 @@ def test_the_image_gets_what_it_copies_and_does_not_run_as_root() -> None:
     sources = [name for line in re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()]
     assert {line.removeprefix("!") for line in ignored if line.startswith("!")} == set(sources)
     assert any(fnmatch.fnmatch(".env", pattern) for pattern in ignored)
-    assert {"domain", "store", "ingest", "processors", "access", "ops", "examples"} <= set(sources)
-    assert "USER webhook" in DOCKERFILE
+    assert {"domain", "broker", "store", "ingest", "processors", "access", "ops", "examples"} <= set(sources)
+    assert "USER 10001" in DOCKERFILE
     assert json.loads(DOCKERFILE.rpartition("\nCMD ")[2]) == SERVICES["web"]["command"]
 
 
@@ -241,9 +242,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(url: str, login: tuple[str, str] | None = None) -> bool:
+def answers(url: str) -> bool:
     try:
-        return httpx2.get(url, auth=login).status_code == 200
+        return httpx2.get(url).status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -255,8 +256,8 @@ def deliver_and_wait(processes: Processes, url: str) -> None:
     words = b"Alice: We have decided to use Postgres.\nBob: Add an action item: write the schema.\n"
     with Client(url, EXAMPLE["AI_WEBHOOK_TOKEN"]) as client:
         key = client.deliver("generic", words, headers)["delivery"]
-        processes.until(lambda: key in [d["id"] for d in client.get("/deliveries", state="processed")["items"]])
-        assert client.get("/tasks")["items"]
+        processes.until(lambda: key in [d["id"] for d in client.call("list_deliveries", state="processed")["items"]])
+        assert client.call("list_tasks")["items"]
 
 
 def environment_of(service: str, servers: dict[str, str]) -> dict[str, str]:
@@ -270,18 +271,15 @@ def test_what_compose_starts_processes_a_delivery_and_stops(
     database_url: str, redis_url: str, processes: Processes
 ) -> None:
     empty(database_url)
-    port, dashboard_port = free_port(), free_port()
+    port = free_port()
     servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "AI_WEBHOOK_HOST": "127.0.0.1"}
-    servers |= {"AI_WEBHOOK_PORT": str(port), "RQ_DASHBOARD_PORT": str(dashboard_port)}
-    for name in ("migrate", "web", "worker", "rq-dashboard"):
+    servers |= {"AI_WEBHOOK_PORT": str(port)}
+    for name in ("migrate", "web", "worker"):
         processes.start(name, SERVICES[name]["command"], environment_of(name, servers))
         if name == "migrate":
             assert processes.wait(name) == 0, processes.logs()
     deliver_and_wait(processes, f"http://127.0.0.1:{port}")
-    login = (EXAMPLE["RQ_DASHBOARD_USERNAME"], EXAMPLE["RQ_DASHBOARD_PASSWORD"])
-    processes.until(lambda: answers(f"http://127.0.0.1:{dashboard_port}/0/view/workers", login))
-    assert not answers(f"http://127.0.0.1:{dashboard_port}/")
-    assert processes.stop() == dict.fromkeys(("migrate", "web", "worker", "rq-dashboard"), 0), processes.logs()
+    assert processes.stop() == dict.fromkeys(("migrate", "web", "worker"), 0), processes.logs()
 
 
 def test_what_the_procfile_starts_processes_a_delivery_and_stops(
@@ -293,3 +291,18 @@ def test_what_the_procfile_starts_processes_a_delivery_and_stops(
         processes.start(name, line, EXAMPLE | servers)
     deliver_and_wait(processes, f"http://127.0.0.1:{port}")
     assert processes.stop() == {"web": 0, "worker": 0}, processes.logs()
+
+
+def test_the_servers_for_agents_that_open_the_repository_are_pinned_and_can_only_read_the_database() -> None:
+    servers = json.loads((ROOT / ".mcp.json").read_text("utf-8"))["mcpServers"]
+    assert set(servers) == {"ai-webhook", "database", "github", "filesystem"}
+    assert servers["ai-webhook"] == {"command": ".venv/bin/ai-webhook", "args": ["mcp"]}
+    for name in ("database", "filesystem"):
+        package = servers[name]["args"][1]
+        assert re.fullmatch(r"@[a-z]+/[a-z-]+@\d+\.\d+\.\d+", package), f"{package} is not pinned"
+    assert "server-postgres" not in json.dumps(servers)  # archived, and its read-only mode can be left
+    assert servers["github"]["headers"] == {"Authorization": "Bearer ${GITHUB_TOKEN}"}
+    database = tomllib.loads((ROOT / "deploy" / "dbhub.toml").read_text("utf-8"))
+    assert [source["dsn"] for source in database["sources"]] == ["${AI_WEBHOOK_READER_URL}"]
+    assert next(tool for tool in database["tools"] if tool["name"] == "execute_sql")["readonly"] is True
+    assert servers["database"]["env"] == {"AI_WEBHOOK_READER_URL": "${AI_WEBHOOK_READER_URL}"}

@@ -10,14 +10,12 @@ from urllib.parse import quote
 
 import httpx2
 import orjson
-import psycopg
 import pytest
-from psycopg import sql
-from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from access.api import MAX_BODY_BYTES, MOVE_BODIES, REVIEW_BODIES, api_routes
+from access.api import MAX_BODY_BYTES
 from access.client import Client, ServiceError
+from access.routes import ENDPOINTS, HOLDER_MOVES, PERSON_MOVES, VERBS
 from domain.delivery import Delivery
 from domain.errors import Unavailable
 from domain.memory import MemoryDraft
@@ -26,94 +24,16 @@ from domain.settings import Settings
 from domain.task import ArtifactDraft
 from ingest.enqueueing import Enqueuer
 from ingest.enqueueing import connect as connect_redis
-from ops.embedded import Servers
 from ops.web import create_app
 from store import artifacts, chunks, deliveries, memories, sessions
-from store.database import Connection, connect, open_pool
-from tests.conftest import API_KEY, TOKEN, delivery, make_settings, with_database
+from store.database import Connection, open_pool
+from tests.access.conftest import Api
+from tests.conftest import API_KEY, TOKEN, delivery
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 MORNING = datetime(2026, 3, 2, 7, 40, tzinfo=UTC)
 EVENING = MORNING + timedelta(hours=12)
 NOWHERE = str(uuid.UUID(int=0))
-
-
-@pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    name = f"api_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        yield with_database(servers.database_url, name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-@pytest.fixture(scope="module")
-def api_settings(servers: Servers, url: str) -> Settings:
-    return make_settings(url, servers.redis_url)
-
-
-@pytest.fixture(scope="module")
-def stranger(api_settings: Settings) -> Iterator[TestClient]:
-    """The web process as `up` runs it, asked by somebody without a token."""
-    assert api_settings.redis_url is not None
-    enqueuer = Enqueuer(
-        connect_redis(api_settings.redis_url.get_secret_value()), batch_deliveries=50, job_timeout_seconds=60
-    )
-    app = create_app(api_settings, enqueuer, open_pool(api_settings.conninfo(), "test", 4))
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def connection(url: str) -> Iterator[Connection]:
-    with connect(url) as conn:
-        yield conn
-
-
-@pytest.fixture
-def conn(connection: Connection) -> Iterator[Connection]:
-    """A connection to the service's database; what a test writes is gone after it."""
-    yield connection
-    connection.execute("DELETE FROM artifacts")
-    connection.execute("DELETE FROM tasks")
-    connection.execute("DELETE FROM sessions")
-    connection.execute("DELETE FROM deliveries")
-    connection.execute("UPDATE agents SET max_concurrent = 4 WHERE max_concurrent <> 4")
-
-
-class Api:
-    """Bob's requests: JSON in, JSON out."""
-
-    def __init__(self, client: TestClient) -> None:
-        self.client = client
-
-    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        headers = BEARER | options.pop("headers", {})
-        return self.client.request(method, "/api" + path, headers=headers, **options)
-
-    def get(self, path: str, **params: Any) -> Any:
-        response = self.ask("GET", path, params=params)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def post(self, path: str, **body: Any) -> Any:
-        response = self.ask("POST", path, json=body)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def refused(self, method: str, path: str, **options: Any) -> tuple[int, str]:
-        """(status, code) of an error, which has the one shape."""
-        response = self.ask(method, path, **options)
-        assert response.json().keys() == {"error"}, response.text
-        error = response.json()["error"]
-        assert error.keys() == {"code", "message", "hint"}
-        assert error["message"].endswith(".")
-        return response.status_code, error["code"]
-
-
-@pytest.fixture
-def api(stranger: TestClient, conn: Connection) -> Api:
-    return Api(stranger)
 
 
 @pytest.fixture
@@ -147,16 +67,9 @@ def record(conn: Connection, **more: Any) -> Delivery:
 # Who may come in
 
 
-def routes(settings: Settings) -> list[tuple[str, str]]:
+def routes() -> list[tuple[str, str]]:
     """(method, path) of every route, with ids that stand for none."""
-    with open_pool("postgresql://nowhere", "test", 1) as pool:
-        found = [route for route in api_routes(settings, pool) if isinstance(route, Route)]
-    examples = {"{id:path}": "x", "{id}": "0" * 32, "{move}": "start", "{verb}": "accept", "{name}": "hal_9000"}
-    return [
-        (method, re.sub(r"\{[^}]*\}", lambda hole: examples[hole[0]], route.path))
-        for route in found
-        for method in route.methods or ()
-    ]
+    return [(e.method, "/api" + re.sub(r"\{[^}]*\}", "0" * 32, e.path)) for e in ENDPOINTS]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +92,7 @@ def routes(settings: Settings) -> list[tuple[str, str]]:
 def test_no_route_opens_without_the_token(
     stranger: TestClient, api_settings: Settings, headers: dict[str, str]
 ) -> None:
-    every = routes(api_settings)
+    every = routes()
     assert len(every) > 20
     for method, path in every:
         sent = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -649,7 +562,6 @@ def test_a_person_says_what_was_replaced(api: Api, conn: Connection, walk: dict[
 
 
 BAD_REVIEWS: list[tuple[str, str, dict[str, Any]]] = [
-    ("POST", "accept", {}),
     ("POST", "accept", {"person": ""}),
     ("POST", "accept", {"person": "Bob", "reason": "x"}),
     ("POST", "reject", {"person": "Bob", "reason": ""}),
@@ -661,7 +573,7 @@ BAD_REVIEWS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "split", {"person": None}),
     ("POST", "reinstate", {"person": "Bob"}),
     ("PATCH", "", {"person": "Bob"}),
-    ("PATCH", "", {"title": "New"}),
+    ("PATCH", "", {}),
     ("PATCH", "", {"person": "Bob", "title": ""}),
     ("PATCH", "", {"person": "Bob", "title": "a\x00b"}),
     ("PATCH", "", {"person": "Bob", "type": "hunch"}),
@@ -700,7 +612,6 @@ UNKNOWN = [
     ("GET", "/deliveries/nothing/body"),
     ("POST", "/deliveries/nothing/replay"),
     ("GET", "/nothing"),
-    ("POST", "/tasks/look-up/finish"),
     ("POST", "/memories/1/forget"),
     ("POST", "/memories/decision/accept"),
 ]
@@ -711,14 +622,14 @@ def test_what_is_not_there_is_not_found(api: Api, walk: dict[str, Any], method: 
     assert api.refused(method, path) == (404, "not_found")
 
 
-@pytest.mark.parametrize("move", MOVE_BODIES)
+@pytest.mark.parametrize("move", [*HOLDER_MOVES, *PERSON_MOVES])
 def test_a_task_that_is_not_there_cannot_be_moved(api: Api, move: str) -> None:
     every = {"claim_token": NOWHERE, "error": "x", "question": "x", "answer": "x", "person": "Bob"}
-    body = {name: every[name] for name in MOVE_BODIES[move].model_fields if name in every}
+    body = {name: every[name] for name in (HOLDER_MOVES | PERSON_MOVES)[move][0].model_fields if name in every}
     assert api.refused("POST", f"/tasks/nothing/{move}", json=body) == (404, "unknown_task")
 
 
-@pytest.mark.parametrize("verb", [*REVIEW_BODIES, "edit"])
+@pytest.mark.parametrize("verb", [*VERBS, "edit"])
 def test_a_memory_that_is_not_there_cannot_be_reviewed(api: Api, walk: dict[str, Any], verb: str) -> None:
     body = {"person": "Bob", **{"merge": {"into": walk["memory"]}, "supersede": {"by": walk["memory"]}}.get(verb, {})}
     method, path = ("PATCH", "/memories/999999") if verb == "edit" else ("POST", f"/memories/999999/{verb}")
@@ -727,7 +638,7 @@ def test_a_memory_that_is_not_there_cannot_be_reviewed(api: Api, walk: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("DELETE", "/sessions"), ("POST", "/sessions/walk"), ("PUT", "/tasks/claim")]
+    ("method", "path"), [("DELETE", "/sessions"), ("POST", "/tasks/look-up/forget"), ("PUT", "/tasks/claim")]
 )
 def test_a_method_that_an_address_does_not_take_is_refused(api: Api, method: str, path: str) -> None:
     assert api.refused(method, path) == (405, "method_not_allowed")
@@ -817,10 +728,9 @@ BAD_BODIES: list[tuple[str, bytes]] = [
             ("release", {**HELD, "why": "bored"}),
             ("ask", HELD),
             ("ask", {**HELD, "question": ""}),
-            ("answer", {"answer": "yes"}),
+            ("answer", {"person": "Alice"}),
             ("answer", {"answer": "", "person": "Alice"}),
             ("answer", {"answer": "a\x00b", "person": "Alice"}),
-            ("approve", {}),
             ("approve", {"person": ""}),
             ("cancel", {"reason": ""}),
             ("cancel", {"claim_token": NOWHERE}),
@@ -838,7 +748,6 @@ BAD_BODIES: list[tuple[str, bytes]] = [
             {"name": "notes", "content": "x", "metadata": {"a": "\x00"}},
             {"name": "notes", "content": "x", "id": "x" * 201},
             {"name": "notes", "content": "x", "size": 1},
-            {"name": "notes", "content": "x", "session_id": "nowhere"},
             {"name": "notes", "content": " ".join(f"word{n}" for n in range(150_000))},
         )
     ],
@@ -862,11 +771,10 @@ def test_a_body_past_the_limit_is_refused(api: Api, path: str) -> None:
     assert api.refused("POST", path, content=pieces) == (413, "body_too_large")
 
 
-def test_an_artifact_of_an_unknown_task_is_refused(api: Api) -> None:
-    assert api.refused("POST", "/artifacts", json={"name": "x", "content": "x", "task_id": "nothing"}) == (
-        404,
-        "not_found",
-    )
+@pytest.mark.parametrize("place", ["task_id", "session_id"])
+def test_an_artifact_of_what_is_not_there_is_refused(api: Api, place: str) -> None:
+    body = {"name": "x", "content": "x", place: "nothing"}
+    assert api.refused("POST", "/artifacts", json=body) == (404, "not_found")
 
 
 def test_an_error_quotes_nothing_that_was_sent(api: Api, walk: dict[str, Any]) -> None:
@@ -1048,7 +956,11 @@ def test_without_postgresql_everything_but_the_health_of_the_process_is_unavaila
             assert int(client.get("/api/sessions", headers=BEARER).headers["retry-after"]) > 0
             assert client.get("/healthz").status_code == 200
             ready = client.get("/readyz")
-            assert (ready.status_code, ready.json()["redis"], ready.json()["postgresql"]) == (503, True, False)
+            assert ready.status_code == 200  # it can take deliveries
+            assert ready.json() == {"status": "degraded", "redis": True, "postgresql": False}
+            text = client.get("/metrics", headers=BEARER).text
+            assert "ai_webhook_database_up 0.0" in text
+            assert "ai_webhook_redis_up 1.0" in text
 
 
 def test_it_is_ready_when_both_servers_answer(stranger: TestClient) -> None:
@@ -1069,10 +981,10 @@ def bob(stranger: TestClient, conn: Connection) -> Iterator[Client]:
 
 
 def test_the_client_reads_and_moves(bob: Client, walk: dict[str, Any]) -> None:
-    assert bob.get("/sessions", status="active", before=None)["items"][0]["id"] == "walk"
-    (claim,) = bob.post("/tasks/claim", **CLAIM, lease_seconds=None)["items"]
-    assert bob.post("/tasks/look-up/release", claim_token=claim["claim_token"])["status"] == "pending"
-    assert bob.get_bytes(f"/deliveries/{walk['delivery']}/body") == b'{"text": "Gr\xc3\xbc\xc3\x9fe"}'
+    assert bob.call("list_sessions", status="active", before=None)["items"][0]["id"] == "walk"
+    (claim,) = bob.call("claim_task", **CLAIM, lease_seconds=None)["items"]
+    assert bob.call("release_task", "look-up", claim_token=claim["claim_token"])["status"] == "pending"
+    assert bob.call("get_delivery_body", walk["delivery"]) == b'{"text": "Gr\xc3\xbc\xc3\x9fe"}'
 
 
 def test_the_client_delivers_as_a_sender_does(bob: Client) -> None:
@@ -1084,19 +996,19 @@ def test_the_client_delivers_as_a_sender_does(bob: Client) -> None:
 
 def test_what_the_service_refuses_is_told_with_its_own_code(bob: Client, walk: dict[str, Any]) -> None:
     with pytest.raises(ServiceError) as refusal:
-        bob.get("/sessions/nothing")
+        bob.call("get_session", "nothing")
     assert (refusal.value.status, refusal.value.code) == (404, "not_found")
     assert refusal.value.message == "There is no such session."
     assert refusal.value.hint
     with pytest.raises(ServiceError) as refusal:
-        bob.post("/tasks/look-up/start", claim_token=NOWHERE)
+        bob.call("start_task", "look-up", claim_token=NOWHERE)
     assert (refusal.value.status, refusal.value.code) == (409, "claim_lost")
     with pytest.raises(ServiceError) as refusal:
         bob.deliver("generic", b"{}", {"x-api-key": "charlies-key"})
     assert (refusal.value.status, refusal.value.code) == (401, "invalid_api_key")
     bob.api_headers = {"authorization": "Bearer charlies-token"}
     with pytest.raises(ServiceError) as refusal:
-        bob.get_bytes("/deliveries/x/body")
+        bob.call("get_delivery_body", "x")
     assert (refusal.value.status, refusal.value.code) == (401, "forbidden")
 
 
@@ -1105,7 +1017,7 @@ def test_where_nothing_listens_the_client_says_so_and_what_to_do() -> None:
         silent.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with Client(url, TOKEN) as client, pytest.raises(Unavailable) as failure:
-            client.get("/sessions")
+            client.call("list_sessions")
     assert failure.value.message.startswith(f"Nothing answers at {url} (")
     assert "ai-webhook up" in failure.value.hint
     assert TOKEN not in failure.value.message
@@ -1132,6 +1044,6 @@ def test_another_program_at_the_address_is_told_from_the_service(status: int, bo
     client = Client("http://other.test", TOKEN)
     client.http = httpx2.Client(base_url=client.url, transport=httpx2.MockTransport(other))
     with client, pytest.raises(ServiceError) as refusal:
-        client.get("/sessions")
+        client.call("list_sessions")
     assert (refusal.value.status, refusal.value.code) == (status, "unexpected_answer")
     assert "AI_WEBHOOK_URL" in refusal.value.hint

@@ -25,7 +25,7 @@ from ingest.__main__ import build
 from ingest.request import FORM
 from ingest.signatures import sign_standard_webhooks
 from processors.queueing import DeliveryQueue
-from tests.conftest import API_KEY, GENERIC_SECRET, make_settings
+from tests.conftest import API_KEY, GENERIC_SECRET, TOKEN, make_settings
 
 KEY = {"x-api-key": API_KEY}
 TALK = orjson.dumps({"session": "walk", "turns": [{"speaker": "Alice", "text": "Let's build it as a PWA."}]})
@@ -41,6 +41,11 @@ def settings_for(redis_url: str, **more: str) -> Settings:
 def client(redis_url: str) -> Iterator[TestClient]:
     with TestClient(build(settings_for(redis_url)), raise_server_exceptions=False) as client:
         yield client
+
+
+def kept_at_all(client: "redis.Redis") -> list[bytes]:
+    """Every key but the record of what was refused, in which nothing of it stands."""
+    return [name for name in cast("list[bytes]", client.keys()) if not name.startswith((b"aiw:refused:", b"aiw:ready"))]
 
 
 def deep(levels: int) -> bytes:
@@ -162,7 +167,7 @@ def test_it_refuses(client: TestClient, redis_client: "redis.Redis", what: str) 
     path, body, headers, status, code = REFUSALS[what]
     headers = headers if isinstance(headers, dict) else headers()
     check_refusal(client.post(path, content=body, headers=headers), status, code)
-    assert redis_client.dbsize() == 0
+    assert kept_at_all(redis_client) == []
     check_alive(client)
 
 
@@ -174,7 +179,7 @@ def test_a_body_that_does_not_tell_its_length_is_cut_off_at_the_limit(
             yield b" " * 1024 * 1024
 
     check_refusal(client.post(GENERIC, content=pieces(), headers=KEY), 413, "body_too_large")
-    assert redis_client.dbsize() == 0
+    assert kept_at_all(redis_client) == []
     check_alive(client)
 
 
@@ -191,7 +196,7 @@ def test_a_sender_that_hangs_up_leaves_nothing_behind(redis_client: "redis.Redis
 
     asyncio.run(app(scope, receive, send))  # raises nothing
     assert heard == []
-    assert redis_client.dbsize() == 0
+    assert kept_at_all(redis_client) == []
 
 
 def test_a_body_of_exactly_the_limit_is_accepted(client: TestClient) -> None:
@@ -212,7 +217,7 @@ def test_another_method_is_told_which_one_to_use(client: TestClient, method: str
 @pytest.mark.parametrize("path", ["/", "/webhooks", "/api/sessions", "/.env"])
 def test_an_unknown_path_is_told_in_the_same_shape(client: TestClient, redis_client: "redis.Redis", path: str) -> None:
     check_refusal(client.post(path, content=TALK, headers=KEY), 404, "not_found")
-    assert redis_client.dbsize() == 0
+    assert kept_at_all(redis_client) == []
 
 
 @pytest.mark.parametrize("what", ["no JSON", "half of a JSON", "bytes that are no UTF-8", "a wrong key"])
@@ -363,7 +368,7 @@ def test_a_repeat_is_a_duplicate_also_after_the_worker_has_finished(
     key = client.post(GENERIC, content=TALK, headers=KEY).json()["delivery"]
     queue = DeliveryQueue(redis_client, worker="bob", job_timeout_seconds=60, seen_seconds=60)
     batch = queue.begin(waiting_jobs(redis_client)[0])
-    assert [delivery.body for delivery in queue.payloads(batch.keys)] == [TALK]
+    assert [delivery.body for delivery in queue.payloads(batch)[1]] == [TALK]
     queue.finish(batch)
     assert redis_client.exists(envelope.delivery_name(key)) == 0
     again = client.post(GENERIC, content=TALK, headers=KEY).json()
@@ -522,6 +527,9 @@ def test_while_redis_is_down_the_sender_is_asked_to_come_again() -> None:
             assert client.get("/healthz").json() == {"status": "ok"}
             ready = client.get("/readyz")
             assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", "redis": False})
+            metrics = client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).text
+            assert "ai_webhook_redis_up 0.0" in metrics
+            assert 'ai_webhook_requests_total{outcome="unavailable",source="generic"}' in metrics
 
 
 def test_while_redis_is_full_the_sender_is_asked_to_come_again(client: TestClient, redis_client: "redis.Redis") -> None:
@@ -534,6 +542,7 @@ def test_while_redis_is_full_the_sender_is_asked_to_come_again(client: TestClien
         response = client.post(GENERIC, content=TALK + b" ", headers=KEY)
         check_refusal(response, 503, "queue_unavailable")
         assert int(response.headers["retry-after"]) > 0
+        assert client.get("/readyz").status_code == 503
         assert sorted(keys(redis_client)) == before
     finally:
         for name, value in memory.items():
@@ -555,6 +564,16 @@ def test_a_redis_that_forgot_the_script_is_taught_it_again(client: TestClient, r
     check_alive(client)
     redis_client.script_flush()
     assert status_of(client, GENERIC, TALK + b" ", KEY) == "accepted"
+
+
+def test_a_redis_that_takes_no_writes_is_not_ready(client: TestClient, redis_client: "redis.Redis") -> None:
+    redis_client.replicaof("127.0.0.1", "1")  # a replica is read-only, and answers pings
+    try:
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/healthz").status_code == 200
+    finally:
+        redis_client.replicaof("NO", "ONE")
+    assert client.get("/readyz").status_code == 200
 
 
 def test_it_is_ready_when_redis_answers(client: TestClient) -> None:

@@ -23,8 +23,11 @@ from ingest.app import create_app
 from ingest.enqueueing import open_enqueuer
 from ingest.replying import Replies, connect_waiting
 from processors.__main__ import open_workshop
+from processors.commanding import answer_awaited
 from processors.jobs import Workshop, process_batch
 from processors.queueing import DeliveryQueue
+from store import tasks
+from store.database import Connection
 from tests.conftest import API_KEY, ROOT, make_settings
 from tests.ingest.test_endpoint import check_refusal
 
@@ -74,10 +77,12 @@ def post(client: TestClient, body: bytes) -> Any:
     return client.post("/webhook", content=body, headers=KEY)
 
 
-def patient_app(settings: Settings, *, seconds: float = 8, most_waiters: int = 64, url: str = "") -> Starlette:
+def patient_app(
+    settings: Settings, *, seconds: float = 8, most_waiters: int = 64, url: str = "", command_seconds: float = 8
+) -> Starlette:
     assert settings.redis_url is not None
-    waiting = connect_waiting(url or settings.redis_url.get_secret_value(), seconds)
-    replies = Replies(waiting, seconds=seconds, most_waiters=most_waiters)
+    waiting = connect_waiting(url or settings.redis_url.get_secret_value(), max(seconds, command_seconds))
+    replies = Replies(waiting, seconds=seconds, command_seconds=command_seconds, most_waiters=most_waiters)
 
     async def ready() -> dict[str, bool]:
         return {}
@@ -117,6 +122,54 @@ def test_a_gpt_that_asks_what_was_decided_is_told(settings: Settings) -> None:
         told = client.post("/webhook/chatgpt/what_was_decided", json={"question": "tiles"}, headers=KEY)
         assert (told.status_code, told.json()["status"], told.json()["data"]["count"]) == (200, "success", 1)
         assert "blue tiles" in told.json()["message"]
+
+
+def run_git() -> bytes:
+    data = {"task_id": "git_7", "action_type": "git", "params": {"command": ["git", "status"]}}
+    return orjson.dumps({"type": "task_command", "sync": True, "delivery_id": "git_7", "data": data})
+
+
+def test_a_command_is_waited_for_longer_and_found_at_its_place_when_it_has_ended(
+    database_url: str, redis_url: str, conn: Connection
+) -> None:
+    settings = make_settings(database_url, redis_url, AI_WEBHOOK_TASK_COMMANDS="commands")
+    shop = open_workshop(settings, "worker-under-test")
+    conn.execute("SELECT register_agent('commands')")
+    with TestClient(patient_app(settings, seconds=0.05, command_seconds=0.1)) as client:
+        answer = post(client, run_git())
+        place = answer.headers["location"]
+        assert (answer.status_code, answer.json()["reply"]) == (202, place)
+        work_once(shop)
+        answer_awaited(shop.pool, shop.queue)
+        assert client.get(place, headers=KEY).status_code == 202  # the task is there, and nobody has done it yet
+        (claimed,) = tasks.claim(conn, "commands", "a")
+        tasks.complete(conn, "git_7", claimed["claim_token"], output_data={"exit_code": 0, "stdout": "clean"})
+        answer_awaited(shop.pool, shop.queue)
+        told = client.get(place, headers=KEY)
+        assert (told.status_code, told.json()["output"]["stdout"]) == (200, "clean")
+        assert post(client, run_git()).json() == told.json()  # a repeat of the request
+    shop.pool.close()
+
+
+def test_a_command_that_ends_while_its_sender_waits_is_the_answer(
+    database_url: str, redis_url: str, conn: Connection
+) -> None:
+    settings = make_settings(database_url, redis_url, AI_WEBHOOK_TASK_COMMANDS="commands")
+    shop = open_workshop(settings, "worker-under-test")
+    conn.execute("SELECT register_agent('commands')")
+
+    def work() -> None:
+        work_once(shop)
+        (claimed,) = tasks.claim(conn, "commands", "a")
+        tasks.complete(conn, "git_7", claimed["claim_token"], output_data={"exit_code": 0, "stdout": "clean"})
+        answer_awaited(shop.pool, shop.queue)
+
+    with TestClient(patient_app(settings, seconds=0.05, command_seconds=20)) as client, ThreadPoolExecutor() as pool:
+        working = pool.submit(work)
+        told = post(client, run_git())
+        assert (told.status_code, told.json()["status"]) == (200, "success")
+        working.result()
+    shop.pool.close()
 
 
 def test_who_is_not_answered_in_time_is_told_where_to_ask(
@@ -218,7 +271,7 @@ def test_any_native_command_may_ask_for_what_comes_of_it(settings: Settings, red
         popped = cast("tuple[bytes, bytes] | None", redis_client.blpop([JOBS], 8))
         assert popped is not None
         batch = queue.begin(popped[1].decode())
-        (delivery,) = queue.payloads(batch.keys)
+        (delivery,) = queue.payloads(batch)[1]
         assert (delivery.event, delivery.sync) == ("pause_session", True)
         queue.reply({delivery.key: b'{"status":"success"}'})
         queue.finish(batch)

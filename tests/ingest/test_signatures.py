@@ -11,8 +11,9 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 
 from domain.errors import InvalidApiKey, SettingsError, SignatureError, SignatureExpired
+from domain.standard_webhooks import standard_key
 from ingest.credentials import verify_api_key
-from ingest.signatures import GITHUB, STANDARD, sign_standard_webhooks, standard_key
+from ingest.signatures import GITHUB, STANDARD, sign_standard_webhooks
 from tests.ingest.requests import request
 
 WINDOW = 300

@@ -4,7 +4,7 @@ import os
 import sys
 
 from access.client import Client
-from tests.journeys.test_outages import talk
+from tests.journeys.load import talk
 
 
 def main(name: str, deliveries: int, times: int) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,14 +26,17 @@ def environment() -> dict[str, str]:
 
 
 class Up:
-    """`ai-webhook up` on a folder, with these settings in its environment; `lines` is what it has printed so far."""
+    """`ai-webhook up` on a folder, with these settings in its environment; `lines` is what it has printed so far.
 
-    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+    `before` are words before the command, which have to become it (`unshare`).
+    """
+
+    def __init__(self, folder: Path, *arguments: str, before: Sequence[str] = (), **settings: str) -> None:
         self.folder = folder
         self.lines: list[str] = []
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ops", "up", "--port", "0", "--data", str(folder), *arguments],
+            [*before, sys.executable, "-m", "ops", "up", "--port", "0", "--data", str(folder), *arguments],
             cwd=ROOT,
             env=environment() | settings,
             stdout=subprocess.PIPE,
@@ -82,7 +85,12 @@ class Up:
     @contextmanager
     def nothing_is_restarted(self) -> Iterator[None]:
         """Keeps `up` from starting again what dies: it waits for the lock of those who start and stop servers."""
-        with open(self.folder / "start.lock", "ab") as lock:
+        with self.held(self.folder / "start.lock"):
+            yield
+
+    @contextmanager
+    def held(self, path: Path) -> Iterator[None]:
+        with open(path, "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

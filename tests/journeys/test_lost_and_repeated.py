@@ -15,8 +15,8 @@ import pytest
 
 from store.database import Connection, connect
 from tests.conftest import ROOT, reachable_folder
+from tests.journeys.load import Load, check_all_is_there_once, check_redis_is_empty, query
 from tests.journeys.stack import Up, environment, running_up
-from tests.journeys.test_outages import Load, check_all_is_there_once, check_redis_is_empty, query
 from tests.processors.sender_api import TOKEN, Api, answering
 from tests.processors.test_telling import stored
 
@@ -153,13 +153,13 @@ def test_a_replay_after_the_cause_is_mended_makes_what_a_first_success_makes(api
         with up.client() as client:
             key = client.deliver("assemblyai", announced, up.headers())["delivery"]
             assert settled(up, key)["error_code"] == "fetch_no_token"
-            assert [row["id"] for row in client.get("/deliveries", state="failed")["items"]] == [key]
-            assert client.get_bytes(f"/deliveries/{key}/body") == announced
+            assert [row["id"] for row in client.call("list_deliveries", state="failed")["items"]] == [key]
+            assert client.call("get_delivery_body", key) == announced
         assert not api.asked
         assert up.stop() == 0
         up = Up(folder, **mended)
         with up.client() as client:
-            assert client.post(f"/deliveries/{key}/replay")["state"] == "received"
+            assert client.call("replay_delivery", key)["state"] == "received"
         assert settled(up, key)["state"] == "processed"
         replayed = everything(up)
     finally:

@@ -90,8 +90,8 @@ def test_every_accepted_delivery_is_processed_exactly_once() -> None:
 def wait_until_processed(up: Up, count: int) -> None:
     deadline = time.monotonic() + 120
     with up.client() as client:
-        while (counts := client.get("/deliveries/count"))["processed"] < count:
-            assert counts["failed"] == 0, client.get("/deliveries", state="failed")
+        while (counts := client.call("count_deliveries"))["processed"] < count:
+            assert counts["failed"] == 0, client.call("list_deliveries", state="failed")
             assert time.monotonic() < deadline, counts
             time.sleep(0.1)
 

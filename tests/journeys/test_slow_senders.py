@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.journeys.load import talk
 from tests.journeys.stack import Up, running_up
-from tests.journeys.test_outages import talk
 
 SLOW, NORMAL = 100, 50
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from store.database import connect
@@ -58,6 +59,18 @@ def test_up_says_where_it_is_and_shows_the_key_once(up: Up) -> None:
     assert up.url in text
     assert text.count(up.secrets["api_key"]) == 2  # once to keep, once in the command to try
     assert up.secrets["token"] not in text
+
+
+def test_the_first_person_comes_in_by_the_link_that_up_shows_and_others_by_more(up: Up) -> None:
+    shown = up.wait_for("/welcome/").strip()
+    made = told(up, "console", "link", "--role", "viewer")
+    assert (made["role"], made["url"]) == ("viewer", up.url + made["path"])
+    for name, link in (("bob", shown), ("alice", made["url"])):
+        answer = httpx2.post(link, data={"name": name, "password": "walk the dog twice"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    again = command("console", "link", "--person", "bob", up=up)
+    assert again.stdout.startswith(f"{up.url}/welcome/")
+    assert command("console", "link", "--role", "king", up=up).returncode == 1
 
 
 def test_up_shows_one_line_for_a_delivery_and_none_of_its_words(up: Up, sent: dict[str, Any]) -> None:

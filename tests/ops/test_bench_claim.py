@@ -1,12 +1,13 @@
 """The benchmark of claims, with numbers so small that only its form can be looked at."""
 
+import os
 from importlib.util import find_spec
 
 import orjson
 import pytest
 
-from bench.pgqueuer_queue import pgqueuer
-from bench.procrastinate_queue import procrastinate
+from bench.peers.pgqueuer_queue import pgqueuer
+from bench.peers.procrastinate_queue import procrastinate
 from domain.errors import AIWebhookError
 from domain.settings import Settings
 from ops.bench_claim import Sizes, measured
@@ -25,7 +26,9 @@ def test_claims_are_told_beside_what_was_measured_with_them(
     monkeypatch.setattr("ops.bench_claim.Sizes", lambda: SMALL)
     app(["bench", "claim", "--deep", "--json"], standalone_mode=False)
     out, told = capsys.readouterr()
-    rows = orjson.loads(out)
+    [run] = orjson.loads(out)
+    assert (run["what"], run["deep"], run["machine"]["cores"]) == ("claim", True, os.cpu_count())
+    rows = run["rows"]
     names = [row["name"] for row in rows]
     assert names[:4] == [
         "claims, 1 client",

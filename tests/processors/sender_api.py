@@ -31,7 +31,7 @@ class Api:
                 api.asked.append((self.command, self.path, headers, body))
                 api.routes.get(self.path, answering(b"", 404))(self)
 
-            do_POST = do_GET
+            do_POST = do_PATCH = do_GET
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Quiet."""

@@ -10,6 +10,7 @@ import pytest
 
 from domain.delivery import Delivery, Fetch, Reading
 from domain.errors import Unreadable
+from domain.outgoing import ExternalChange
 from processors.readers import read
 from tests.conftest import ROOT
 
@@ -77,7 +78,7 @@ def sensible(delivery: Delivery, *, ends_follow: bool = True) -> Reading | None:
         assert error.code and not any(text in error.message for text in texts_of(delivery))
         return None
     if not isinstance(outcome, Reading):
-        assert outcome is None or isinstance(outcome, Fetch)
+        assert outcome is None or isinstance(outcome, Fetch | ExternalChange)
         return None
     assert outcome.session.id
     assert outcome.turns or outcome.summary

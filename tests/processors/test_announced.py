@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from access import actions
+from domain.caller import operator
 from domain.delivery import Delivery, Fetch, Reading
 from domain.errors import Unreadable
 from domain.settings import Settings
@@ -184,7 +185,7 @@ def test_a_refused_token_fails_at_once_and_a_replay_mends_it(
     assert (told(conn)["state"], told(conn)["error_code"]) == ("failed", "fetch_unauthorized")
     assert TOKEN not in told(conn)["error"]
     api.routes["/calls/1"] = page()
-    actions.replay_deliveries(conn, code="fetch_unauthorized")
+    actions.replay_deliveries(operator(), conn, code="fetch_unauthorized")
     work_again(shop, conn)
     assert states(conn) == {"processed": 1}
 
@@ -205,7 +206,7 @@ def test_what_was_fetched_is_kept_and_read_again_without_the_api(
     api.routes.clear()
     work_again(shop, conn)
     assert states(conn) == {"processed": 1}
-    actions.replay_deliveries(conn, states=["processed"])
+    actions.replay_deliveries(operator(), conn, states=["processed"])
     work_again(shop, conn)
     assert states(conn) == {"processed": 1}
     assert len(api.asked) == 1

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from access.api import api_routes
+from access.api import Api as WebApi
 from domain.errors import SettingsError
 from domain.settings import Settings
 from processors.__main__ import open_workshop
@@ -205,7 +205,7 @@ def test_the_api_asks_for_the_meaning_while_it_holds_no_connection(
     known = with_server(settings, model).model_copy(update={"token": SecretStr("the-token")})
     with (
         open_pool(settings.conninfo(), "test", 1) as pool,
-        TestClient(Starlette(routes=api_routes(known, pool))) as api,
+        TestClient(Starlette(routes=WebApi(known, pool).routes)) as api,
     ):
 
         def answer_if_free(request: BaseHTTPRequestHandler) -> None:
@@ -223,7 +223,7 @@ def test_a_beginning_of_a_word_has_no_meaning(asking: Workshop, settings: Settin
     known = with_server(settings, model).model_copy(update={"token": SecretStr("the-token")})
     with (
         open_pool(settings.conninfo(), "test", 1) as pool,
-        TestClient(Starlette(routes=api_routes(known, pool))) as api,
+        TestClient(Starlette(routes=WebApi(known, pool).routes)) as api,
     ):
         headers = {"authorization": "Bearer the-token"}
         assert api.get("/api/search?q=pup&unfinished=true", headers=headers).status_code == 200

@@ -7,7 +7,6 @@ resolves to a public address; the connection to that address is led to a local s
 import gzip
 import socket
 import ssl
-import time
 import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -19,7 +18,8 @@ import trustme
 from pydantic import SecretStr
 
 from domain.delivery import Fetch
-from processors.fetching import MAX_REDIRECTS, FetchFailed, FetchSettings, fetch, is_public
+from processors.fetching import MAX_REDIRECTS, FetchFailed, FetchSettings, fetch
+from processors.reaching import is_public
 from tests.processors.sender_api import TOKEN, Answer, Api, answering, redirecting
 
 PUBLIC = "93.184.216.34"
@@ -162,11 +162,9 @@ def trickle(api: Api, piece: bytes, **headers: str) -> Answer:
 @pytest.mark.parametrize("headers", [{}, {"content-length": "100000"}])
 def test_a_body_that_trickles_is_cut_when_the_time_is_over(api: Api, headers: dict[str, str]) -> None:
     api.routes["/calls"] = trickle(api, b"x", **headers)
-    started = time.monotonic()
     error = failure("/calls", api.settings(), seconds=0.5)
     assert (error.code, error.retry) == ("fetch_failed", True)
     assert "0.5 seconds" in error.message
-    assert time.monotonic() - started < 3
 
 
 def silence(api: Api) -> Answer:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -10,11 +10,13 @@ import redis
 from domain import envelope
 from domain.delivery import BATCH_JOB
 from domain.errors import DatabaseUnavailable
+from domain.measures import job_histogram
 from domain.settings import Settings
 from processors import jobs, telling
 from processors.__main__ import open_workshop
 from processors.jobs import Workshop, process_batch, sweep
-from processors.queueing import Batch, ListedJob, run_worker
+from processors.queueing import Batch, connect
+from processors.rq_worker import ListedJob, run_worker
 from store.database import Connection
 from tests.conftest import delivery, make_settings
 from tests.processors.workshop import accept, states, talk, work
@@ -297,3 +299,31 @@ def test_a_batch_takes_no_delivery_once_it_has_begun(
     assert len(begun.keys) == 1
     assert shop.queue.begin(first) == Batch(first, begun.keys, 2)
     assert len(batches(redis_client)) == 2
+
+
+# What is counted
+
+
+def test_what_workers_count_outlives_them(shop: Workshop, settings: Settings, redis_client: "redis.Redis") -> None:
+    accept(settings, delivery(talk("walk", "We use Postgres.")))
+    work(shop)
+    shop.queue.say_gone()
+    told = cast("dict[bytes, bytes]", redis_client.hgetall(envelope.MEASURES))
+    counted = {name.decode(): float(count) for name, count in told.items()}
+    assert counted["delivery generic processed"] == 1
+    assert job_histogram(counted, "done")[0][-1] == ("+Inf", 1)
+    assert counted["job done sum"] > 0
+
+
+def test_what_redis_does_not_take_is_counted_later(shop: Workshop, redis_client: "redis.Redis") -> None:
+    shop.queue.measures.job("put_off", 1.5)
+    client, shop.queue.client = shop.queue.client, connect("redis://127.0.0.1:1/0")
+    with pytest.raises(redis.RedisError):
+        shop.queue.say_alive()
+    with pytest.raises(redis.RedisError):
+        shop.queue.tell_measures()
+    shop.queue.client = client
+    shop.queue.measures.job("put_off", 3.0)
+    shop.queue.tell_measures()
+    shop.queue.tell_measures()
+    assert redis_client.hget(envelope.MEASURES, "job put_off sum") == b"4.5"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from access import actions
+from domain.caller import operator
 from domain.delivery import Delivery
 from domain.settings import Settings
 from processors.extracting import extract
@@ -212,7 +213,7 @@ def test_an_edit_survives_a_reading_that_words_it_differently(
 ) -> None:
     said("monday", "I've decided we use Postgres. Add a task: order the blue tiles.")
     decision, item = the_memory(conn, "We use Postgres"), the_memory(conn, "Order the blue tiles")
-    actions.edit_memory(conn, decision["id"], person="bob", title="Postgres 16 for everything")
+    actions.edit_memory(operator(), conn, decision["id"], person="bob", title="Postgres 16 for everything")
     conn.execute("UPDATE memories SET title = 'Order forty blue tiles' WHERE id = %s", [item["id"]])
     expected = ["Postgres 16 for everything", "Order forty blue tiles"]
     hear(monkeypatch, lambda turns: [replace(draft, title=worded(draft.title)) for draft in extract(turns)])
@@ -327,7 +328,7 @@ def test_a_rejected_item_does_not_come_back(
     conn: Connection, said: Says, shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said("monday", "Add a task: order the blue tiles.")
-    actions.reject_memory(conn, the_memory(conn, "Order the blue tiles")["id"], person="bob")
+    actions.reject_memory(operator(), conn, the_memory(conn, "Order the blue tiles")["id"], person="bob")
     said("monday", "Add a task: order blue tiles.")
     said("tuesday", "Add a task: order the blue tiles.")
     reprocess(shop, conn)
@@ -340,7 +341,7 @@ def test_a_rejected_item_does_not_come_back(
 
 def test_something_else_is_not_rejected_with_it(conn: Connection, said: Says) -> None:
     said("monday", "Add a task: order the blue tiles.")
-    actions.reject_memory(conn, the_memory(conn, "Order the blue tiles")["id"], person="bob")
+    actions.reject_memory(operator(), conn, the_memory(conn, "Order the blue tiles")["id"], person="bob")
     said("tuesday", "Add a task: order the green tiles.", "Add a task: do not order the blue tiles.")
     assert [title for _, title, _ in open_tasks(conn)] == ["Order the green tiles", "Do not order the blue tiles"]
 
@@ -348,9 +349,9 @@ def test_something_else_is_not_rejected_with_it(conn: Connection, said: Says) ->
 def test_a_rejection_can_be_taken_back(conn: Connection, said: Says) -> None:
     said("monday", "Add a task: order the blue tiles.")
     first = the_memory(conn, "Order the blue tiles")["id"]
-    actions.reject_memory(conn, first, person="bob")
+    actions.reject_memory(operator(), conn, first, person="bob")
     said("tuesday", "Add a task: order the blue tiles.")
-    restored = actions.restore_memory(conn, first, person="bob")
+    restored = actions.restore_memory(operator(), conn, first, person="bob")
     assert (restored["review"], restored["times_said"]) == ("proposed", 2)
     assert open_tasks(conn) == [("monday", "Order the blue tiles", "pending")]
 
@@ -358,9 +359,9 @@ def test_a_rejection_can_be_taken_back(conn: Connection, said: Says) -> None:
 def test_a_restored_decision_replaces_again_what_it_replaced(conn: Connection, said: Says, shop: Workshop) -> None:
     said("monday", "I've decided we use SQLite.", "Let's use Postgres instead of SQLite.")
     new = the_memory(conn, "Use Postgres instead of SQLite")["id"]
-    actions.reject_memory(conn, new, person="bob")
+    actions.reject_memory(operator(), conn, new, person="bob")
     assert the_memory(conn, "We use SQLite")["superseded_by"] is None
-    actions.restore_memory(conn, new, person="bob")
+    actions.restore_memory(operator(), conn, new, person="bob")
     sweep(shop)
     assert the_memory(conn, "We use SQLite")["superseded_by"] == new
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.delivery import NATIVE, Delivery, Query, Reading
+from domain.delivery import NATIVE, CommandRequest, Delivery, Query, Reading
 from domain.errors import Unreadable
+from domain.task import TaskAnswer
 from processors.readers import Outcome, native, read
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "native"
@@ -64,12 +65,14 @@ def assert_places_hold(reading: Reading) -> None:
 
 @pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*.json")), ids=lambda path: path.stem)
 def test_every_recorded_payload_is_read_answered_or_refused(path: Path) -> None:
-    if path.stem in ("task_command", "batch_with_a_wrong_command"):
+    if path.stem == "batch_with_a_wrong_command":
         assert refusal(path.read_bytes()).message.endswith(".")
         return
     outcome = read(deliver(path.read_bytes()))
     if isinstance(outcome, Query):
         assert outcome.command == path.stem
+    elif isinstance(outcome, CommandRequest):
+        assert path.stem == outcome.body["type"]
     else:
         assert isinstance(outcome, Reading)
         assert outcome.session.id in (SESSION, "walk-0302")
@@ -223,6 +226,13 @@ def test_store_memory_takes_any_type_and_any_json(
     assert (memory.type, memory.content, memory.tags, memory.title) == (memory_type, content, tags, title)
 
 
+def test_an_answer_is_for_the_question_of_a_task() -> None:
+    assert reading_of("answer_task").answers == (TaskAnswer("task_tiles", "The matte ones.", "Mara"),)
+    answer = command("answer_task", {"task_id": "t", "answer": "Yes"})
+    (batched,) = read_body(command("batch", {"commands": [answer]})).answers
+    assert batched == TaskAnswer("t", "Yes", "the sender")
+
+
 def test_a_delegated_task_keeps_its_id_agent_and_input() -> None:
     (task,) = reading_of("delegate_task").tasks
     assert (task.id, task.agent_name, task.task_type, task.priority) == ("code_001", "codex", "code", 80)
@@ -370,6 +380,8 @@ def test_a_risk_insight_makes_no_task() -> None:
         (command("store_memory", {"content": "x", "key": "k" * 201}), "invalid_id"),
         (command("store_memory", {"content": "x", "tags": "one"}), "wrong_type"),
         (command("delegate_task", {"agent_name": "codex"}), "missing_field"),
+        (command("answer_task", {"task_id": "t"}), "missing_field"),
+        (command("answer_task", {"answer": "Yes"}), "missing_field"),
         (command("delegate_task", {"agent_name": "c" * 101, "description": "x"}), "invalid_id"),
         (command("add_artifact", {"name": "n"}), "missing_field"),
         (command("batch", {}), "missing_field"),
@@ -378,12 +390,6 @@ def test_a_risk_insight_makes_no_task() -> None:
 )
 def test_what_cannot_be_read_has_a_stable_code(body: Any, code: str) -> None:
     assert refusal(body).code == code
-
-
-def test_commands_for_a_shell_are_refused_with_a_clear_sentence() -> None:
-    error = refusal(json.loads((PAYLOADS / "task_command.json").read_bytes()))
-    assert error.code == "task_command_disabled"
-    assert "delegate_task" in error.message
 
 
 def test_messages_never_quote_what_was_said() -> None:

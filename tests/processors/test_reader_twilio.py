@@ -1,7 +1,6 @@
 """Twilio: segments of a call as forms, messages, and transcripts of Conversational Intelligence."""
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +12,7 @@ from domain.errors import UnknownEvent
 from processors.extracting import extract
 from processors.joining import join
 from processors.readers import ANNOUNCING, read
+from tests.growth import grows_evenly
 from tests.processors.sent import (
     FORM,
     WRONG,
@@ -243,10 +243,12 @@ def test_an_offset_that_is_no_number_of_seconds_is_refused(offset: str) -> None:
     assert (error.code, "`sentences[0].start_time`" in error.message) == ("wrong_type", True)
 
 
-def test_fifty_thousand_sentences_are_read_in_seconds() -> None:
-    begun = time.monotonic()
-    parts = [{"media_channel": i % 2, "start_time": f"{i}", "transcript": f"سلام {i}"} for i in range(50_000)]
-    assert len(reading_of(sentences(*parts)).turns) == 50_000
-    long = reading_of(form(content("word " * 50_000)))
-    assert [len(turn.text) <= 100_000 for turn in long.turns] == [True] * 3
-    assert time.monotonic() - begun < 10
+def test_time_grows_with_the_sentences() -> None:
+    def read(count: int) -> None:
+        parts = [{"media_channel": i % 2, "start_time": f"{i}", "transcript": f"سلام {i}"} for i in range(count)]
+        assert len(reading_of(sentences(*parts)).turns) == count
+        long = reading_of(form(content("word " * count)))
+        assert all(len(turn.text) <= 100_000 for turn in long.turns)
+
+    grows_evenly(read)
+    assert len(reading_of(form(content("word " * 50_000))).turns) == 3

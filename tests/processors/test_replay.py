@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from access import actions
+from domain.caller import operator
 from domain.delivery import Delivery, Reading
 from domain.memory import MemoryDraft
 from domain.session import SessionDraft
@@ -34,7 +35,7 @@ WALK = [
 
 
 def reprocess(shop: Workshop, conn: Connection, **filters: Any) -> int:
-    replayed = actions.replay_deliveries(conn, states=FINISHED, **filters)["replayed"]
+    replayed = actions.replay_deliveries(operator(), conn, states=FINISHED, **filters)["replayed"]
     work_again(shop, conn)
     return int(replayed)
 
@@ -65,7 +66,7 @@ def test_a_replay_makes_what_a_first_success_would_have_made(
     work_badly(shop, monkeypatch)
     assert states(conn) == {"failed": 3}
     assert stored(conn)["turns"] == []
-    assert actions.replay_deliveries(conn) == {"replayed": 3}
+    assert actions.replay_deliveries(operator(), conn) == {"replayed": 3}
     work_again(shop, conn)
     assert states(conn) == {"processed": 3}
     assert stored(conn) == expected
@@ -78,7 +79,7 @@ def test_a_delivery_replayed_late_finds_its_place_among_the_others(
     accept(settings, WALK[1])
     work_badly(shop, monkeypatch)
     send_one_by_one(settings, shop, WALK[2])
-    actions.replay_delivery(conn, WALK[1].key)
+    actions.replay_delivery(operator(), conn, WALK[1].key)
     work_again(shop, conn)
     assert [turn["text"] for turn in stored(conn)["turns"]] == [
         "Good morning.",
@@ -97,7 +98,7 @@ def test_an_unknown_event_is_read_after_its_reader_has_learned_it(
     work(shop)
     assert states(conn) == {"unknown": 1}
     use_reader(monkeypatch, lambda one: read_acme(replace(one, event="part")))
-    actions.replay_delivery(conn, new.key)
+    actions.replay_delivery(operator(), conn, new.key)
     work_again(shop, conn)
     assert states(conn) == {"processed": 1}
     assert len(stored(conn)["memories"]) == 1
@@ -130,7 +131,7 @@ def test_failed_deliveries_are_replayed_by_what_they_have_in_common(
     work(shop)
     conn.execute("UPDATE deliveries SET state = 'failed' WHERE delivery_id = 'three'")  # whatever its tries may be
     assert states(conn) == {"failed": 3, "processed": 1}
-    assert actions.replay_deliveries(conn, **filters) == {"replayed": len(found)}
+    assert actions.replay_deliveries(operator(), conn, **filters) == {"replayed": len(found)}
     assert {row["delivery_id"] for row in rows(conn, "SELECT * FROM deliveries WHERE state = 'received'")} == found
 
 
@@ -151,7 +152,7 @@ def test_reprocessing_with_the_same_processors_changes_nothing(
     assert stored(conn) == before
     assert ids() == named
     for one in sent:
-        actions.replay_deliveries(conn, states=FINISHED, since=one.received_at)
+        actions.replay_deliveries(operator(), conn, states=FINISHED, since=one.received_at)
         work_again(shop, conn)
     assert stored(conn) == before
     assert min(row["readings"] for row in rows(conn, "SELECT readings FROM deliveries")) == 3
@@ -287,7 +288,7 @@ def test_what_says_nothing_today_is_taken_back_and_the_others_tell_the_talk(
         "I've decided we take the blue tiles.",
     ]
     use_reader(monkeypatch, read_acme)
-    actions.replay_delivery(conn, ANALYSIS.key)
+    actions.replay_delivery(operator(), conn, ANALYSIS.key)
     work_again(shop, conn)
     assert [turn["text"] for turn in stored(conn)["turns"]][-1] == "Blue tiles."
 
@@ -297,11 +298,11 @@ def test_what_breaks_today_leaves_what_there_is(
 ) -> None:
     send_one_by_one(settings, shop, SEGMENTS[0])
     before = stored(conn)
-    actions.replay_deliveries(conn, states=FINISHED)
+    actions.replay_deliveries(operator(), conn, states=FINISHED)
     sweep(shop)
     work_badly(shop, monkeypatch)
     assert states(conn) == {"failed": 1}
     assert stored(conn) == before
-    actions.replay_delivery(conn, SEGMENTS[0].key)
+    actions.replay_delivery(operator(), conn, SEGMENTS[0].key)
     work_again(shop, conn)
     assert stored(conn) == before

@@ -14,10 +14,10 @@ from domain.memory import MemoryDraft
 from domain.session import SessionDraft, Turn
 from domain.settings import Settings
 from domain.task import ArtifactDraft, TaskDraft
-from ingest.enqueueing import Enqueuer, connect
+from ingest.enqueueing import open_enqueuer
 from processors.extracting import whole
 from processors.jobs import Workshop, process_batch, sweep
-from processors.queueing import run_worker
+from processors.rq_worker import run_worker
 from store.database import Connection
 from tests.conftest import delivery
 
@@ -37,12 +37,7 @@ def accept(settings: Settings, *deliveries: Delivery) -> list[str]:
     """Puts deliveries into Redis as the endpoint does."""
 
     async def enqueue() -> list[str]:
-        assert settings.redis_url
-        enqueuer = Enqueuer(
-            connect(settings.redis_url.get_secret_value()),
-            batch_deliveries=settings.batch_deliveries,
-            job_timeout_seconds=settings.job_timeout_seconds,
-        )
+        enqueuer = open_enqueuer(settings)
         outcomes = await asyncio.gather(*(enqueuer.enqueue(d) for d in deliveries))
         await enqueuer.close()
         return list(outcomes)

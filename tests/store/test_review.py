@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.errors import InvalidRequest, NotFound
+from domain.errors import InvalidMove, InvalidRequest, NotFound, UnknownTask
 from store import memories, search, tasks
 from store.database import Connection
 from tests.store.conversation import memory, rows, say, statuses, tasks_of
@@ -195,3 +195,69 @@ def test_who_reviewed_last_is_not_put_down_for_what_others_do_later(conn: Connec
         conn.execute("UPDATE memories SET review = 'accepted' WHERE id = %s", [second])
     (user,) = rows(conn, "SELECT current_user AS name")
     assert review_of(conn, second) == ("accepted", user["name"])
+
+
+# Taking it back
+
+
+def test_an_acceptance_is_taken_back_with_the_approval_that_came_of_it(conn: Connection) -> None:
+    first = say(conn, "Order tiles", type="action_item", task="proposed")
+    memories.accept(conn, first, person="bob")
+    assert [task["status"] for task in tasks_of(conn, first)] == ["pending"]
+    memories.restore(conn, first, person="bob")
+    [task] = tasks_of(conn, first)
+    assert (task["status"], "approved_by" in task["input_data"]) == ("proposed", False)
+    assert review_of(conn, first) == ("proposed", "bob")
+    told = conn.execute("SELECT event, actor FROM memory_events WHERE memory = %s ORDER BY id", [first]).fetchall()
+    assert [row["event"] for row in told] == ["created", "accepted", "restored"]
+    with pytest.raises(InvalidRequest):
+        memories.restore(conn, first, person="bob")
+
+
+def test_a_task_that_an_agent_has_taken_stays_with_it(conn: Connection) -> None:
+    first = say(conn, "Order tiles", type="action_item", task="proposed")
+    memories.accept(conn, first, person="bob")
+    tasks.claim(conn, "claude_code", "me")
+    memories.restore(conn, first, person="bob")
+    [task] = tasks_of(conn, first)
+    assert task["status"] == "claimed"
+    with pytest.raises(InvalidMove):
+        tasks.restore(conn, task["id"], person="bob")
+
+
+def test_an_edit_waits_for_a_review_again_and_what_it_says_stays(conn: Connection) -> None:
+    first = say(conn, "Order tiles", type="action_item", task="proposed")
+    memories.edit(conn, first, person="bob", title="Order blue tiles")
+    memories.restore(conn, first, person="bob")
+    assert (memory(conn, first)["review"], memory(conn, first)["title"]) == ("proposed", "Order blue tiles")
+
+
+def test_what_was_accepted_after_a_rejection_is_not_rejected_by_taking_it_back(conn: Connection) -> None:
+    first = say(conn, "Order tiles", type="action_item", task="proposed")
+    memories.accept(conn, first, person="bob")
+    memories.reject(conn, first, person="bob")
+    memories.restore(conn, first, person="bob")
+    assert review_of(conn, first) == ("accepted", "bob")
+    with pytest.raises(InvalidRequest):
+        memories.restore(conn, first, person="bob")
+
+
+def test_an_approval_a_cancellation_and_an_answer_are_taken_back(conn: Connection) -> None:
+    first = say(conn, "Order tiles", type="action_item", task="proposed")
+    [task] = tasks_of(conn, first)
+    tasks.approve(conn, task["id"], person="bob")
+    assert tasks.restore(conn, task["id"], person="bob")["status"] == "proposed"
+    tasks.cancel(conn, task["id"], person="bob")
+    assert tasks.restore(conn, task["id"], person="bob")["status"] == "proposed"
+    with pytest.raises(InvalidMove):
+        tasks.restore(conn, task["id"], person="bob")  # nobody did anything since
+    tasks.approve(conn, task["id"], person="bob")
+    [claim] = tasks.claim(conn, "claude_code", "me")
+    tasks.ask(conn, task["id"], claim["claim_token"], question="Blue?")
+    tasks.answer(conn, task["id"], answer="Green", person="bob")
+    again = tasks.restore(conn, task["id"], person="bob")
+    assert (again["status"], again["question"], again["input_data"]["answers"]) == ("needs_input", "Blue?", [])
+    tasks.cancel(conn, task["id"], person="bob")
+    assert tasks.restore(conn, task["id"], person="bob")["question"] == "Blue?"
+    with pytest.raises(UnknownTask):
+        tasks.restore(conn, "none", person="bob")

@@ -301,6 +301,7 @@ def test_a_claim_tells_all_that_an_agent_needs(conn: Connection) -> None:
         "attempt": 1,
         "quote": "look up its prices",
         "doubt": None,
+        "command": None,
     }
     assert (task["claimed_by"], task["attempts"]) == (ME, 0)
     assert before <= task["claimed_at"] <= now(conn)
