@@ -2702,6 +2702,14 @@ CREATE FUNCTION public.times_said(rank real) RETURNS integer
     SELECT width_bucket(rank, '{0.3,0.68,0.79,0.845,0.877,0.898,0.912,0.923,0.932,0.939,0.944}'::real[])
 $$;
 
+CREATE FUNCTION public.told_with_claim(task_id text) RETURNS TABLE(doubt text, command jsonb)
+    LANGUAGE sql
+    AS $$
+-- Volatile, so that it reads what is there now. What joins claim_task() to tasks reads them as they were when the
+-- statement began, and would keep a task that was added after that from who has just claimed it.
+    SELECT t.doubt, t.command FROM tasks t WHERE t.id = task_id
+$$;
+
 CREATE FUNCTION public.unmet_acceptance(rule jsonb, output_data jsonb, artifact_ids text[]) RETURNS text
     LANGUAGE sql STABLE
     AS $$

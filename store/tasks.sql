@@ -42,7 +42,7 @@ ON CONFLICT DO NOTHING
 -- name: claim_task
 SELECT c.*, t.doubt, t.command
   FROM claim_task(%(agent_name)s, %(control_agent)s, %(lease_seconds)s::integer, %(max_tasks)s::integer, %(fair)s) AS c
-  JOIN LATERAL (SELECT doubt, command FROM tasks WHERE id = c.task_id OFFSET 0) AS t ON true
+  JOIN LATERAL told_with_claim(c.task_id) AS t ON true
 
 -- name: claim_many
 -- Several claims in one statement and one commit, each as if it came alone; what one takes the next does not see.
@@ -51,7 +51,7 @@ SELECT w.position::integer AS position, c.*, t.doubt, t.command
            agent_name text, control_agent text, lease_seconds integer, max_tasks integer, fair boolean))
        WITH ORDINALITY AS w (agent_name, control_agent, lease_seconds, max_tasks, fair, position),
        LATERAL claim_task(w.agent_name, w.control_agent, w.lease_seconds, w.max_tasks, w.fair) AS c,
-       LATERAL (SELECT doubt, command FROM tasks WHERE id = c.task_id OFFSET 0) AS t
+       LATERAL told_with_claim(c.task_id) AS t
  ORDER BY w.position
 
 -- name: complete_many

@@ -1,6 +1,7 @@
 """What makes the queue safe: history, places, dependencies, acceptance, agents that come and go, waking."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, LiteralString
 from uuid import UUID
@@ -351,3 +352,30 @@ def test_waiting_ends_when_work_comes(conn: Connection, database_url: str, hears
 def test_waiting_ends_without_work_when_the_time_is_up(conn: Connection) -> None:
     add(conn, "later", not_before="2999-01-01T00:00:00Z")
     assert tasks.wait_for_work(conn, AGENT, timeout_seconds=0.05) is False
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "with others"])
+def test_a_task_that_comes_while_a_claim_begins_is_told_to_who_got_it(
+    conn: Connection, database_url: str, together: bool
+) -> None:
+    """The claim's statement has begun, and sees what was there then; inside it the newer task is given."""
+    given: list[str] = []
+
+    def claim() -> None:
+        with connect(database_url, "late") as late:
+            one = {"agent_name": AGENT, "control_agent": ME, "lease_seconds": 300, "max_tasks": 1, "fair": False}
+            rows = tasks.claim_many(late, [one])[0] if together else tasks.claim(late, AGENT, ME)
+            given.extend(row["task_id"] for row in rows)
+
+    claiming = threading.Thread(target=claim)
+    with conn.transaction():
+        conn.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")  # the first that claim_task() looks at
+        claiming.start()
+        waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'ai-webhook late' AND wait_event_type = 'Lock'"
+        deadline = time.monotonic() + 20
+        while not conn.execute(waiting).rowcount:
+            assert time.monotonic() < deadline, "the claim does not wait"
+            conn.execute("SELECT pg_stat_clear_snapshot()")
+        add(conn, "new")
+    claiming.join()
+    assert given == ["new"]

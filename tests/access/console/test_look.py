@@ -51,7 +51,8 @@ def violations(page: Any) -> list[str]:
     page.evaluate(AXE)
     found = page.evaluate(RUN, {"type": "tag", "values": TAGS})
     page.emulate_media(color_scheme="dark")
-    page.evaluate("Promise.all(document.getAnimations().map(fading => fading.finished))")
+    # One that a change of the page cut short is over, too.
+    page.evaluate("Promise.allSettled(document.getAnimations().map(fading => fading.finished))")
     return [*found, *page.evaluate(RUN, {"type": "rule", "values": COLOURS})]
 
 
