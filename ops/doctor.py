@@ -3,7 +3,7 @@
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,8 @@ from store.migrate import pending
 from store.reading import has_it, position_of
 
 FOLLOW_SECONDS = 2.0  # what a replica is given to get what the primary has
+# What a Redis needs to keep what it accepts.
+KEEPS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 State = Literal["ok", "warning", "wrong"]
 
@@ -177,24 +179,13 @@ def redis_checks(url: str | None, replicas: int = 0, is_volatile: bool = False) 
     client = open_client(url, socket_connect_timeout=2, socket_timeout=2)
     try:
         version = client.info("server")["redis_version"]
-        wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
-        found = {name: client.config_get(name).get(name) for name in wanted}
+        found = what_it_keeps(client)
         alive = sum(1 for _ in client.scan_iter(match=envelope.alive_name("*")))
         waiting = client.scard(envelope.BATCHES)
         copies = sum(1 for name, told in client.info("replication").items() if is_in_step(name, told))
     finally:
         client.close()
-    wrong = [f"{name} {value}" for name, value in wanted.items() if found[name] != value]
-    persistence = (
-        Check("redis", "ok", f"version {version}, keeps what it accepts (append-only file, fsync always)")
-        if not wrong
-        else Check(
-            "redis",
-            "warning" if is_volatile else "wrong",
-            f"version {version} may lose what was accepted",
-            f"Set {', '.join(wrong)} in its configuration; AI_WEBHOOK_VOLATILE_REDIS=true if that is meant.",
-        )
-    )
+    persistence = persistence_check(version, found, is_volatile)
     workers = (
         Check("workers", "ok", f"{alive} alive, {waiting} batches waiting or under way")
         if alive
@@ -208,6 +199,27 @@ def redis_checks(url: str | None, replicas: int = 0, is_volatile: bool = False) 
         Check("replicas", "ok", found_copies) if copies >= replicas else Check("replicas", "wrong", found_copies, mend)
     )
     return [persistence, copied, workers]
+
+
+def what_it_keeps(client: redis.Redis) -> dict[str, str | None]:
+    """KEEPS as the server has it; None where it does not say, since a managed one may forbid CONFIG."""
+    try:
+        return {name: client.config_get(name).get(name) for name in KEEPS}
+    except redis.ResponseError:
+        told = client.info()
+        keeps = "yes" if told.get("aof_enabled") else "no"
+        return {"appendonly": keeps, "appendfsync": None, "maxmemory-policy": told.get("maxmemory_policy")}
+
+
+def persistence_check(version: str, found: Mapping[str, str | None], is_volatile: bool) -> Check:
+    if wrong := [f"{name} {value}" for name, value in KEEPS.items() if found[name] not in {value, None}]:
+        finding = f"version {version} may lose what was accepted"
+        mend = f"Set {', '.join(wrong)} in its configuration; AI_WEBHOOK_VOLATILE_REDIS=true if that is meant."
+        return Check("redis", "warning" if is_volatile else "wrong", finding, mend)
+    if unknown := [f"{name} {KEEPS[name]}" for name, value in found.items() if value is None]:
+        finding = f"version {version} keeps an append-only file, but does not let us read all of its configuration"
+        return Check("redis", "warning", finding, f"Ask whoever runs it whether it has {' and '.join(unknown)}.")
+    return Check("redis", "ok", f"version {version}, keeps what it accepts (append-only file, fsync always)")
 
 
 def is_in_step(name: str, told: object) -> bool:

@@ -86,3 +86,19 @@ def test_a_redis_that_may_lose_what_it_accepted_fails_unless_that_is_meant(
     assert (refused.state, meant.state) == ("wrong", "warning")
     assert "appendfsync always" in refused.mend
     assert "AI_WEBHOOK_VOLATILE_REDIS" in refused.mend
+
+
+@pytest.mark.parametrize("kept", ["yes", "no"])
+def test_a_managed_redis_that_forbids_config_is_asked_what_it_tells(
+    redis_url: str, redis_client: "redis.Redis", kept: str
+) -> None:
+    redis_client.execute_command("ACL", "SETUSER", "tenant", "on", "nopass", "~*", "+@all", "-config")
+    redis_client.config_set("appendonly", kept)
+    try:
+        check, *_ = redis_checks(redis_url.replace("redis://", "redis://tenant:any@"))
+    finally:
+        redis_client.config_set("appendonly", "yes")
+        redis_client.acl_deluser("tenant")
+    assert check.state == ("warning" if kept == "yes" else "wrong")
+    assert ("appendfsync always" in check.mend) == (kept == "yes")
+    assert ("appendonly yes" in check.mend) == (kept == "no")
