@@ -85,9 +85,9 @@ class Workshop:
     def sealing(self) -> Sealing:
         return self.settings.keys().sealing
 
-    def measure(self, delivery: Delivery, state: str) -> None:
+    def measure(self, source: str, state: str) -> None:
         """Counts what became of a delivery; under `other` what somebody with an API key calls as they like."""
-        source, settings = delivery.source, self.settings
+        settings = self.settings
         is_known = source in READERS or source in settings.listed_sources() or settings.secrets_of(source)
         self.queue.measures.delivery(source if is_known else "other", state)
 
@@ -122,7 +122,7 @@ def work_on(shop: Workshop, batch: Batch) -> None:
             with span("record", next(iter(traces.values()), ""), deliveries=len(arrived)):
                 deliveries.record(conn, safe, shop.sealing)
             if batch.broken_runs >= shop.settings.max_attempts:
-                give_up(conn, batch)
+                give_up(conn, shop, batch)
             waited_for = {delivery.key for delivery in arrived if delivery.sync}
             if len(batch.keys) == 1:
                 ask_llm(conn, shop, batch.keys[0])
@@ -251,10 +251,12 @@ def process_what_opens(
     except SealedElsewhere as error:
         if len(keys) != 1:
             raise
-        state = deliveries.record_failure(
+        failed = deliveries.record_failure(
             conn, keys[0], code=error.code, message=error.message, retry=True, max_attempts=shop.settings.max_attempts
         )
-        log.warning("%s delivery=%s code=%s: %s", state, keys[0], error.code, error.message)
+        if failed:
+            shop.measure(failed["source"], failed["state"])
+            log.warning("%s delivery=%s code=%s: %s", failed["state"], keys[0], error.code, error.message)
         return {}
 
 
@@ -299,10 +301,10 @@ def process_delivery(
             state, session_id, reply = conclude(conn, shop, delivery, read_one)
             extent = read_one.extent if isinstance(read_one, Reading) else "part"
             deliveries.finish(conn, delivery.key, state, session_id, extent=extent)
-        shop.measure(delivery, state)
+        shop.measure(delivery.source, state)
     except UnknownEvent as error:
         deliveries.finish(conn, delivery.key, "unknown", error=error)
-        shop.measure(delivery, "unknown")
+        shop.measure(delivery.source, "unknown")
         log.warning("unknown delivery=%s source=%s event=%r", delivery.key, delivery.source, delivery.event)
         return refused(delivery.event, None, error)
     except SessionForgotten as error:
@@ -378,7 +380,7 @@ def fail(conn: Connection, shop: Workshop, delivery: Delivery, error: Exception)
     if not isinstance(error, AIWebhookError):
         error = AIWebhookError(where_it_broke(error))
     patient = delivery.fetched or isinstance(error, FetchFailed)
-    state = deliveries.record_failure(
+    failed = deliveries.record_failure(
         conn,
         delivery.key,
         code=error.code,
@@ -386,17 +388,21 @@ def fail(conn: Connection, shop: Workshop, delivery: Delivery, error: Exception)
         retry=getattr(error, "retry", error.status >= 500),
         max_attempts=FETCH_ATTEMPTS if patient else shop.settings.max_attempts,
     )
-    shop.measure(delivery, state or "gone")
+    state = failed["state"] if failed else "gone"
+    shop.measure(delivery.source, state)
     log.warning("%s delivery=%s source=%s code=%s", state, delivery.key, delivery.source, error.code)
     return error
 
 
-def give_up(conn: Connection, batch: Batch) -> None:
+def give_up(conn: Connection, shop: Workshop, batch: Batch) -> None:
     """Fails a delivery that took its worker down with it on every try."""
     for key in batch.keys:
         message = f"Processing ended {batch.broken_runs} times without an answer: the worker died or ran out of time."
-        deliveries.record_failure(conn, key, code="worker_lost", message=message, retry=False, max_attempts=1)
-        log.warning("failed delivery=%s code=worker_lost", key)
+        if failed := deliveries.record_failure(
+            conn, key, code="worker_lost", message=message, retry=False, max_attempts=1
+        ):
+            shop.measure(failed["source"], failed["state"])
+            log.warning("failed delivery=%s code=worker_lost", key)
 
 
 def outcome_line(

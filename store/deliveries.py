@@ -114,14 +114,11 @@ def finish(
 
 def record_failure(
     conn: Connection, delivery: str, *, code: str, message: str, retry: bool, max_attempts: int
-) -> str | None:
-    """Counts a failed try and returns the state that follows: `received` (tried again later) or `failed`."""
-    row = one_row(
-        conn,
-        SQL["record_failure"],
-        {"id": delivery, "code": code, "message": message, "retry": retry, "max_attempts": max_attempts},
-    )
-    return row["state"] if row else None
+) -> Row | None:
+    """Counts a failed try: {source, state}, where the state that follows is `received` (tried again later) or `failed`.
+    None where the delivery is gone or was finished meanwhile."""
+    parameters = {"id": delivery, "code": code, "message": message, "retry": retry, "max_attempts": max_attempts}
+    return one_row(conn, SQL["record_failure"], parameters)
 
 
 def due(conn: Connection, *, limit: int = 500) -> list[str]:

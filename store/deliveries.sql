@@ -53,7 +53,7 @@ UPDATE deliveries
        state = CASE WHEN %(retry)s AND attempts + 1 < %(max_attempts)s THEN 'received' ELSE 'failed' END,
        next_attempt_at = clock_timestamp() + make_interval(secs => LEAST(600, 5 * 2 ^ LEAST(attempts, 12)))
  WHERE id = %(id)s AND state = 'received'
-RETURNING state
+RETURNING source, state
 
 -- name: due
 -- What PostgreSQL knows as unfinished and nobody has in hand.

@@ -176,6 +176,7 @@ def test_a_delivery_that_kills_its_worker_every_time_is_given_up(
     process_batch(shop, batch)
     row = conn.execute("SELECT state, error_code FROM deliveries").fetchone()
     assert row == {"state": "failed", "error_code": "worker_lost"}
+    assert shop.queue.measures.take()["delivery generic failed"] == 1
 
 
 def test_deliveries_that_redis_lost_are_swept_up_from_postgresql(

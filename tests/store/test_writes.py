@@ -556,9 +556,10 @@ def state(conn: Connection, one: Delivery) -> Row:
 
 
 def fail(conn: Connection, one: Delivery, *, retry: bool = True, max_attempts: int = 3) -> str | None:
-    return deliveries.record_failure(
+    failed = deliveries.record_failure(
         conn, one.key, code="unreadable", message="No words.", retry=retry, max_attempts=max_attempts
     )
+    return None if failed is None else str(failed["state"])
 
 
 def next_try(conn: Connection, one: Delivery) -> datetime:
