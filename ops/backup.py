@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -35,12 +35,12 @@ from store.bench import address, with_database
 from store.database import connect
 from store.migrate import migrate, migrations
 
-FORMAT = 1
+FORMAT = 2  # 1 had generated columns in its sums
 MANIFEST, DELIVERIES, DUMP = PARTS = ("manifest.json", "deliveries", "database.dump")
 LENGTH = struct.Struct(">Q")
 PIECE = 1024 * 1024
-# The fastest that pg_dump was built with; the last one is always there.
-COMPRESSIONS = ("zstd:1", "lz4", "gzip:1")
+# The fastest that pg_dump was built with; the last, which is gzip's, is always there.
+COMPRESSIONS = ("zstd:1", "lz4", "1")
 
 # A file that was named by us in a folder; no other is ever removed.
 NAME = re.compile(r"ai-webhook-(\d{8}T\d{6}Z)\.backup")
@@ -61,18 +61,17 @@ def backup(conninfo: str, redis_url: str | None, target: Path, *, programs: Path
         tell("reading what waits in Redis")
         held = write_deliveries(parts[DELIVERIES], redis_url)
         with care.snapshot(conninfo) as (conn, snapshot):
-            tell("dumping the database")
-            dump(conninfo, parts[DUMP], snapshot, programs)
-            tell("adding up every table")
             manifest = {
                 "format": FORMAT,
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "server": care.server(conn)["major"],
                 "migrations": care.migrations(conn),
-                "tables": care.sums(conn),
                 "deliveries": held,
-                "digests": {name: digest(parts[name]) for name in (DELIVERIES, DUMP)},
             }
+            tell("dumping the database, and adding up every table")
+            with dumping(conninfo, parts[DUMP], snapshot, programs):
+                manifest["tables"] = care.sums(conn)
+        manifest["digests"] = {name: digest(parts[name]) for name in (DELIVERIES, DUMP)}
         parts[MANIFEST].write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         pack(parts, target)
     return manifest
@@ -95,28 +94,60 @@ def read_deliveries(file: IO[bytes], keys: Keys) -> Iterator[Delivery]:
         yield envelope.unpack(file.read(LENGTH.unpack(head)[0]), keys, unsigned=True)
 
 
-def dump(conninfo: str, path: Path, snapshot: str, programs: Path | None) -> None:
-    for compression in COMPRESSIONS:
-        options = ["--format=custom", f"--compress={compression}", f"--snapshot={snapshot}", "--no-owner"]
-        failed = run_program("pg_dump", [*options, "--no-privileges", f"--file={path}"], conninfo, programs)
-        if not failed:
-            return
-        if "ompress" not in failed and "not supported" not in failed:
-            break
-    raise AIWebhookError("pg_dump did not finish.", hint=failed.strip().splitlines()[-1][:300])
+@contextmanager
+def dumping(conninfo: str, path: Path, snapshot: str, programs: Path | None) -> Iterator[None]:
+    """The dump is made while the body runs, and is there after it."""
+    options = ["--format=custom", f"--compress={compression(programs)}", f"--snapshot={snapshot}", f"--file={path}"]
+    with running("pg_dump", [*options, "--no-owner", "--no-privileges"], conninfo, programs) as complaint:
+        yield
+        failed = complaint()
+    if failed:
+        raise AIWebhookError("pg_dump did not finish.", hint=failed.strip().splitlines()[-1][:300])
 
 
-def run_program(name: str, options: list[str], conninfo: str, programs: Path | None) -> str:
-    """Runs a program of PostgreSQL on the database; answers what it complains of, or nothing when all is well. Where
-    the database is, and its password, stand in the environment: arguments can be read by everybody on the machine."""
+def compression(programs: Path | None) -> str:
+    """The first of COMPRESSIONS that this pg_dump has; it says so before it looks for the server, and here is none."""
+    for name in COMPRESSIONS[:-1]:
+        said = run_program("pg_dump", ["--format=custom", f"--compress={name}"], "host=/nonexistent", programs)
+        if "ompress" not in said:
+            return name
+    return COMPRESSIONS[-1]
+
+
+@contextmanager
+def running(
+    name: str, options: list[str], conninfo: str, programs: Path | None, **more: str
+) -> Iterator[Callable[[], str]]:
+    """Runs a program of PostgreSQL on the database beside the body, and ends it with the body. What is given waits for
+    it, and answers what it complains of, or nothing when all is well. Where the database is, and its password, stand in
+    the environment: arguments can be read by everybody on the machine. `more` is added to the environment."""
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
     names |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"}
     at = {names[key]: value for key, value in address(conninfo).items() if key in names}
     command = [str(postgres_programs(programs) / name), *options]
-    done = subprocess.run(
-        command, env=inherited() | at, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    process = subprocess.Popen(
+        command,
+        env=inherited() | at | more,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    return "" if done.returncode == 0 else done.stderr or f"{name} ended with {done.returncode}"
+
+    def complaint() -> str:
+        _, said = process.communicate()
+        return "" if process.returncode == 0 else said or f"{name} ended with {process.returncode}"
+
+    with process:
+        try:
+            yield complaint
+        finally:
+            process.kill()
+
+
+def run_program(name: str, options: list[str], conninfo: str, programs: Path | None, **more: str) -> str:
+    with running(name, options, conninfo, programs, **more) as complaint:
+        return complaint()
 
 
 def inherited() -> dict[str, str]:

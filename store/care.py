@@ -1,6 +1,6 @@
 """What a backup, a restore and a reset need to know of the database as a whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,14 +48,15 @@ def is_empty(conn: Connection) -> bool:
 
 
 def sums(conn: Connection) -> dict[str, dict[str, Any]]:
-    """For every table how many rows it has, and a sum over what stands in them, in whatever order."""
-    return {row["name"]: sum_of(conn, row["name"]) for row in all_rows(conn, SQL["tables"])}
+    """For every table how many rows it has, and a sum over what was written into them, in whatever order."""
+    return {row["name"]: sum_of(conn, row["name"], row["columns"]) for row in all_rows(conn, SQL["tables"])}
 
 
-def sum_of(conn: Connection, table: str) -> dict[str, Any]:
-    query = sql.SQL("SELECT count(*) AS n, sum(hashtextextended(t::text, 0))::text AS total FROM {} AS t")
+def sum_of(conn: Connection, table: str, columns: Sequence[str]) -> dict[str, Any]:
+    query = sql.SQL("SELECT count(*) AS n, sum(hashtextextended(ROW({})::text, 0))::text AS total FROM {}")
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
     with our_errors():
-        row = conn.execute(query.format(sql.Identifier(table))).fetchone()
+        row = conn.execute(query.format(names, sql.Identifier(table))).fetchone()
     assert row is not None, "an aggregate has one row"
     return {"rows": row["n"], "sum": row["total"]}
 

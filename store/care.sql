@@ -3,7 +3,12 @@
 SELECT pg_export_snapshot() AS snapshot
 
 -- name: tables
-SELECT c.relname AS name FROM pg_class c
+-- With the columns that are written; what is generated from them follows.
+SELECT c.relname AS name,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+              ORDER BY a.attnum) AS columns
+  FROM pg_class c
  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> 'schema_migrations'
  ORDER BY c.relname
 
