@@ -125,7 +125,7 @@ def work_on(shop: Workshop, batch: Batch) -> None:
                 give_up(conn, shop, batch)
             waited_for = {delivery.key for delivery in arrived if delivery.sync}
             if len(batch.keys) == 1:
-                ask_llm(conn, shop, batch.keys[0])
+                ask_llm(conn, shop, batch.keys[0], traces)
             replies = process_what_opens(conn, shop, batch.keys, waited_for, traces)
         shop.queue.await_tasks({key: reply.task_id for key, reply in replies.items() if isinstance(reply, Ordered)})
         shop.queue.reply({key: encoded(reply) for key, reply in replies.items() if not isinstance(reply, Ordered)})
@@ -146,7 +146,7 @@ def without_secrets(delivery: Delivery, settings: Settings) -> Delivery:
     return replace(delivery, body=redact_body(delivery.body, settings.redacted_kinds()))
 
 
-def fetch_announced(conn: Connection, shop: Workshop, keys: Sequence[str]) -> list[str]:
+def fetch_announced(conn: Connection, shop: Workshop, keys: Sequence[str], traces: Mapping[str, str]) -> list[str]:
     """Fetches what a delivery only announces, and returns the keys that are ready to be read.
 
     In a batch with others it gets a job of its own instead, since an API may be slow.
@@ -154,7 +154,7 @@ def fetch_announced(conn: Connection, shop: Workshop, keys: Sequence[str]) -> li
     waiting = set()
     for delivery in deliveries.announcing(conn, keys, ANNOUNCING, shop.sealing):
         if len(keys) == 1:
-            if not fetched(conn, shop, delivery):
+            if not fetched(conn, shop, delivery, traces.get(delivery.key, "")):
                 waiting.add(delivery.key)
         elif isinstance(attempt_to_read(delivery), Fetch):
             shop.queue.put([delivery.key])
@@ -162,7 +162,7 @@ def fetch_announced(conn: Connection, shop: Workshop, keys: Sequence[str]) -> li
     return [key for key in keys if key not in waiting]
 
 
-def fetched(conn: Connection, shop: Workshop, delivery: Delivery) -> bool:
+def fetched(conn: Connection, shop: Workshop, delivery: Delivery, trace: str) -> bool:
     """Fetches one thing after another until the reader asks for no more. False when the delivery has to wait.
 
     What was fetched before and cannot be read is fetched again: a transcript may have been unfinished then.
@@ -175,7 +175,8 @@ def fetched(conn: Connection, shop: Workshop, delivery: Delivery) -> bool:
         while isinstance(wanted, Fetch):
             if len(delivery.fetched) == MOST_FETCHES:
                 raise Unreadable(f"The transcript is in more than {MOST_FETCHES} pieces.", code="too_many_fetches")
-            answer = fetch(wanted, delivery.source, fetch_settings(shop.settings))
+            with span("fetch", trace, source=delivery.source, delivery_id=delivery.key):
+                answer = fetch(wanted, delivery.source, fetch_settings(shop.settings))
             answer = redact_body(answer, shop.settings.redacted_kinds())
             delivery = replace(delivery, fetched=(*delivery.fetched, answer))
             deliveries.keep_fetched(conn, delivery, shop.sealing)
@@ -188,7 +189,7 @@ def fetched(conn: Connection, shop: Workshop, delivery: Delivery) -> bool:
     return True
 
 
-def ask_llm(conn: Connection, shop: Workshop, key: str) -> None:
+def ask_llm(conn: Connection, shop: Workshop, key: str, traces: Mapping[str, str]) -> None:
     """Asks a language model about the pieces of a delivery that wait for one, if one is set; keeps each answer."""
     settings = shop.settings
     if "llm" not in settings.extractor_names():
@@ -210,7 +211,8 @@ def ask_llm(conn: Connection, shop: Workshop, key: str) -> None:
                 daily_cost=settings.llm_daily_cost,
             ):
                 raise llm.LLMFailed("llm_limit", "The day's budget for the language model is used up.", expected)
-            answer = llm.ask(settings, gap["turns"])
+            with span("ask_llm", traces.get(key, ""), delivery_id=key):
+                answer = llm.ask(settings, gap["turns"])
         except llm.LLMFailed as error:
             if error.code != "llm_limit":
                 settle(conn, settings, gap["piece"], expected, error.tokens, None)
@@ -247,7 +249,7 @@ def process_what_opens(
 ) -> dict[str, Reply | Ordered]:
     """A delivery that is sealed with a key which is not set here fails alone; among others, all are run again alone."""
     try:
-        return process_deliveries(conn, shop, fetch_announced(conn, shop, keys), waited_for, traces)
+        return process_deliveries(conn, shop, fetch_announced(conn, shop, keys, traces), waited_for, traces)
     except SealedElsewhere as error:
         if len(keys) != 1:
             raise

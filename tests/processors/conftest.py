@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from domain import tracing
 from domain.settings import Settings
 from processors import readers
 from processors.__main__ import open_workshop
@@ -48,3 +52,12 @@ def asking(settings: Settings, server: Api) -> Iterator[Workshop]:
     workshop = asking_workshop(settings, server)
     yield workshop
     workshop.pool.close()
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "TRACER", provider.get_tracer("test"))
+    yield exporter
+    provider.shutdown()

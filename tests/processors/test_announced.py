@@ -6,8 +6,10 @@ from typing import Any
 
 import orjson
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from access import actions
+from domain import tracing
 from domain.caller import operator
 from domain.delivery import Delivery, Fetch, Reading
 from domain.errors import Unreadable
@@ -83,6 +85,19 @@ def test_what_is_announced_is_fetched_and_read(
         {"speaker": "Alice", "text": "Let's go with Postgres."}
     ]
     assert api.asked[0][2]["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_fetching_is_part_of_the_deliverys_trace(
+    settings: Settings, shop: Workshop, conn: Connection, api: Api, spans: InMemorySpanExporter
+) -> None:
+    api.routes["/calls/1"] = page()
+    with tracing.span("accept"):
+        accept(settings, replace(ring(), trace=tracing.here()))
+    work(shop)
+    told = {one.name: one for one in spans.get_finished_spans()}
+    assert set(told["fetch"].attributes or {}) == {"source", "delivery_id"}
+    assert len({told[name].context.trace_id for name in ("accept", "fetch", "process")}) == 1
+    assert api.url not in told["fetch"].to_json()
 
 
 def test_a_transcript_in_pages_is_fetched_page_by_page(

@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from domain.errors import SettingsError
 from domain.session import Turn
@@ -33,6 +34,16 @@ def test_what_it_finds_comes_after_what_the_rules_found(asking: Workshop, server
     turn = conn.execute("SELECT text FROM turns WHERE id = %s", [row["turn"]]).fetchone()
     assert turn is not None
     assert turn["text"][row["char_start"] : row["char_end"]] == row["quote"] == "Rubber wins for the buttons"
+
+
+def test_asking_it_is_traced_without_what_was_said(
+    asking: Workshop, server: Api, conn: Connection, spans: InMemorySpanExporter
+) -> None:
+    key = tell(asking)
+    later(asking, conn)
+    (asked,) = [one for one in spans.get_finished_spans() if one.name == "ask_llm"]
+    assert dict(asked.attributes or {}) == {"delivery_id": key}
+    assert "ubber" not in asked.to_json()
 
 
 def test_a_replay_asks_nobody_again(asking: Workshop, server: Api, conn: Connection) -> None:

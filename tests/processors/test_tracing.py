@@ -1,11 +1,8 @@
 """One trace from the request to the memories, through the queue, without a word of what was said."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.testclient import TestClient
 
@@ -16,15 +13,6 @@ from processors.jobs import Workshop
 from store.database import Connection
 from tests.conftest import API_KEY, delivery
 from tests.processors.workshop import talk, work
-
-
-@pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(tracing, "TRACER", provider.get_tracer("test"))
-    yield exporter
-    provider.shutdown()
 
 
 def post(settings: Settings, text: str) -> str:
