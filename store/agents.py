@@ -80,7 +80,7 @@ def ended(conn: Connection, names: Sequence[str], edges: Sequence[datetime]) -> 
 
 
 def durations(conn: Connection, names: Sequence[str], since: datetime) -> dict[str, float]:
-    """The median seconds from claim to completion, by agent, of the latest MOST_TIMED since then."""
+    """The median seconds from claim to completion, by agent, among the latest MOST_TIMED that it ended since then."""
     rows = all_rows(conn, SQL["durations"], {"names": list(names), "since": since, "most": MOST_TIMED})
     return {row["name"]: row["median"] for row in rows}
 

@@ -44,15 +44,16 @@ SELECT n.name, s.number::integer AS number, e.completed, e.failed
  WHERE e.completed + e.failed > 0 ORDER BY n.name, s.number
 
 -- name: durations
--- The median time from claim to completion of the latest that each agent completed since then, `most` of them.
+-- The median time from claim to completion of what each agent completed among the latest that it ended since then, `most`
+-- of them. They are found by agent: the index of what is completed has those of all agents.
 SELECT n.name, d.tasks, d.median
   FROM unnest(%(names)s::text[]) AS n (name)
  CROSS JOIN LATERAL (
        SELECT count(*)::integer AS tasks,
               percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t.completed - t.claimed_at)::float8) AS median
-         FROM (SELECT completed, claimed_at FROM tasks
-                WHERE agent_name = n.name AND completed >= %(since)s AND status = 'completed' AND claimed_at IS NOT NULL
-                ORDER BY completed DESC LIMIT %(most)s) AS t) AS d
+         FROM (SELECT status, completed, claimed_at FROM tasks WHERE agent_name = n.name AND completed >= %(since)s
+                ORDER BY completed DESC LIMIT %(most)s) AS t
+        WHERE t.status = 'completed' AND t.claimed_at IS NOT NULL) AS d
  WHERE d.tasks > 0
 
 -- name: holding
