@@ -346,15 +346,25 @@ class DeliveryQueue:
         """Enqueues again the batches that nobody will finish: their worker died or let go of them, their run failed
         and its pause is over, or RQ lost their job. Returns their ids."""
         waiting = {job.decode() for job in cast("list[bytes]", self.client.lrange(self.queue.key, 0, -1))}
-        members = cast("set[bytes]", self.client.smembers(envelope.BATCHES))
-        rescued = [batch for batch in (m.decode() for m in members) if self.is_stranded(batch, waiting)]
-        for batch in rescued:
-            self.forget_job(batch)
-            with self.client.pipeline(transaction=True) as pipe:
-                pipe.hdel(envelope.meta_name(batch), "owner", "retry_at", "missing_since")
-                self.enqueue(pipe, batch)
-                pipe.execute()
+        rescued = []
+        for member in cast("set[bytes]", self.client.smembers(envelope.BATCHES)):
+            try:
+                batch = member.decode()
+                if self.is_stranded(batch, waiting):
+                    self.enqueue_again(batch)
+                    rescued.append(batch)
+            except (redis.ConnectionError, redis.TimeoutError):
+                raise
+            except Exception as error:  # noqa: BLE001 - what somebody wrote over one batch holds up no other
+                log.warning("a batch cannot be looked after: %s", type(error).__name__)
         return rescued
+
+    def enqueue_again(self, batch: str) -> None:
+        self.forget_job(batch)
+        with self.client.pipeline(transaction=True) as pipe:
+            pipe.hdel(envelope.meta_name(batch), "owner", "retry_at", "missing_since")
+            self.enqueue(pipe, batch)
+            pipe.execute()
 
     def is_stranded(self, batch: str, waiting: set[str]) -> bool:
         if batch in waiting:
@@ -377,3 +387,8 @@ class DeliveryQueue:
             Job.fetch(batch, connection=self.client, serializer="json").delete()
         except NoSuchJobError:
             log.debug("batch=%s had lost its job", batch)
+        except (redis.ConnectionError, redis.TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - what stands there is no job that RQ can read, nor anybody else
+            log.warning("batch=%s had a job that cannot be read: %s", batch, type(error).__name__)
+            self.client.delete(Job.key_for(batch))

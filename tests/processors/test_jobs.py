@@ -157,6 +157,36 @@ def test_a_batch_that_a_living_worker_let_go_of_is_taken_up_again(
     assert batches(redis_client) == []
 
 
+@pytest.mark.parametrize("field", ["created_at", "data", "timeout", "meta"])
+def test_a_job_that_cannot_be_read_is_made_anew(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis", field: str
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    (batch,) = batches(redis_client)
+    shop.queue.begin(batch)
+    redis_client.delete(envelope.alive_name("worker-under-test"), shop.queue.queue.key)
+    redis_client.hset(f"rq:job:{batch}", field, b"\xff no such thing")
+    assert shop.queue.rescue() == [batch]
+    work(shop)
+    assert states(conn) == {"processed": 1}
+    assert batches(redis_client) == []
+
+
+def test_what_somebody_wrote_over_one_batch_holds_up_no_other(
+    settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
+) -> None:
+    accept(settings, delivery(talk("walk", "Let's go with Postgres.")))
+    (batch,) = batches(redis_client)
+    shop.queue.begin(batch)
+    redis_client.delete(envelope.alive_name("worker-under-test"), shop.queue.queue.key)
+    redis_client.sadd(envelope.BATCHES, b"\xff", "batch-of-nothing", "batch-of-no-time")
+    redis_client.set(envelope.meta_name("batch-of-nothing"), "no hash")
+    redis_client.hset(envelope.meta_name("batch-of-no-time"), "retry_at", "soon")
+    sweep(shop)
+    work(shop)
+    assert states(conn) == {"processed": 1}
+
+
 def test_a_worker_begins_again_under_a_name_that_nobody_could_take_back(
     settings: Settings, shop: Workshop, conn: Connection, redis_client: "redis.Redis"
 ) -> None:
