@@ -115,19 +115,17 @@ def compression(programs: Path | None) -> str:
 
 
 @contextmanager
-def running(
-    name: str, options: list[str], conninfo: str, programs: Path | None, **more: str
-) -> Iterator[Callable[[], str]]:
+def running(name: str, options: list[str], conninfo: str, programs: Path | None) -> Iterator[Callable[[], str]]:
     """Runs a program of PostgreSQL on the database beside the body, and ends it with the body. What is given waits for
     it, and answers what it complains of, or nothing when all is well. Where the database is, and its password, stand in
-    the environment: arguments can be read by everybody on the machine. `more` is added to the environment."""
+    the environment: arguments can be read by everybody on the machine."""
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
     names |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"}
     at = {names[key]: value for key, value in address(conninfo).items() if key in names}
     command = [str(postgres_programs(programs) / name), *options]
     process = subprocess.Popen(
         command,
-        env=inherited() | at | more,
+        env=inherited() | at,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -145,8 +143,8 @@ def running(
             process.kill()
 
 
-def run_program(name: str, options: list[str], conninfo: str, programs: Path | None, **more: str) -> str:
-    with running(name, options, conninfo, programs, **more) as complaint:
+def run_program(name: str, options: list[str], conninfo: str, programs: Path | None) -> str:
+    with running(name, options, conninfo, programs) as complaint:
         return complaint()
 
 
