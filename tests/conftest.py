@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -94,9 +95,9 @@ def template(servers: Servers) -> Iterator[str]:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@pytest.fixture
-def database_url(servers: Servers, template: str) -> Iterator[str]:
-    """A migrated database of this test's own, as a conninfo string."""
+@contextmanager
+def fresh_database(servers: Servers, template: str) -> Iterator[str]:
+    """A migrated database as a conninfo string, gone after it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
         admin.execute(
@@ -104,8 +105,24 @@ def database_url(servers: Servers, template: str) -> Iterator[str]:
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
-        yield with_database(servers.database_url, name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        try:
+            yield with_database(servers.database_url, name)
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(servers: Servers, template: str) -> Iterator[str]:
+    """A migrated database of this test's own."""
+    with fresh_database(servers, template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def url(servers: Servers, template: str) -> Iterator[str]:
+    """A migrated database of the module's own."""
+    with fresh_database(servers, template) as url:
+        yield url
 
 
 @pytest.fixture

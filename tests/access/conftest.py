@@ -8,7 +8,6 @@ from threading import Thread
 from typing import Any
 
 import httpx2
-import psycopg
 import pytest
 import uvicorn
 from psycopg import sql
@@ -22,16 +21,7 @@ from ops.embedded import Servers
 from ops.web import create_app
 from store import tokens
 from store.database import Connection, connect, open_pool
-from tests.conftest import TOKEN, make_settings, with_database
-
-
-@pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    name = f"api_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        yield with_database(servers.database_url, name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+from tests.conftest import TOKEN, make_settings
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx2
-import psycopg
 from psycopg import sql
 
 from access.client import Client
@@ -27,7 +26,7 @@ from ops.runner_attempt import Setup
 from ops.runner_folder import RunFolders
 from ops.runner_templates import command_for
 from store.database import Connection, connect
-from tests.conftest import API_KEY, ROOT, TOKEN, with_database
+from tests.conftest import API_KEY, ROOT, TOKEN, fresh_database
 
 STAND_IN = [sys.executable, "-S", str(ROOT / "tests" / "ops" / "stand_in_agent.py"), "{task_file}"]
 PATH = os.environ["PATH"]
@@ -173,10 +172,7 @@ class Site:
 @contextmanager
 def site_on(servers: Servers, template: str, folder: Path) -> Iterator[Site]:
     """A service of its own, as `up` runs it, with a database of its own."""
-    name = f"runner_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin, socket.socket() as listening:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        url = with_database(servers.database_url, name)
+    with fresh_database(servers, template) as url, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
         web = subprocess.Popen(
@@ -198,4 +194,3 @@ def site_on(servers: Servers, template: str, folder: Path) -> Iterator[Site]:
             web.wait(20)
             assert web.stdin is not None
             web.stdin.close()
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -3,16 +3,13 @@
 import uuid
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
 from psycopg import sql
 
-from ops.embedded import Servers
 from store.database import Connection, connect
-from tests.conftest import with_database
 
 LONG_AGO = "2000-01-01T00:00:00Z"
 COUNTERS = {
@@ -32,13 +29,9 @@ WITHOUT_SESSION = ("tasks", "artifacts")
 
 
 @pytest.fixture(scope="module")
-def connection(servers: Servers, template: str) -> Iterator[Connection]:
-    name = f"activity_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        with connect(with_database(servers.database_url, name)) as conn:
-            yield conn
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+def connection(url: str) -> Iterator[Connection]:
+    with connect(url) as conn:
+        yield conn
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 
 from store import agents, console
 from store.database import Connection, connect
-from tests.conftest import Servers, with_database
 
 DONE, WAITING = 60_000, 20_000
 MOST_ROWS = 400  # a board holds some 110
@@ -32,15 +31,11 @@ SELECT COALESCE(sum(seq_scan), 0)::int AS walks, COALESCE(sum(idx_tup_fetch), 0)
 
 
 @pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE board_plans TEMPLATE "{template}"')
-        url = with_database(servers.database_url, "board_plans")
-        with psycopg.connect(url, cursor_factory=psycopg.ClientCursor, autocommit=True) as conn:
-            conn.execute(FILL, {"done": DONE, "waiting": WAITING})
-            conn.execute("VACUUM (ANALYZE) tasks")
-        yield url
-        admin.execute("DROP DATABASE board_plans WITH (FORCE)")
+def url(url: str) -> str:
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor, autocommit=True) as conn:
+        conn.execute(FILL, {"done": DONE, "waiting": WAITING})
+        conn.execute("VACUUM (ANALYZE) tasks")
+    return url
 
 
 @pytest.fixture

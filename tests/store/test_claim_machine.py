@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import LiteralString
 from uuid import UUID
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -22,14 +21,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from domain.errors import AgentAtCapacity, ClaimLost, InvalidMove, UnknownTask
-from ops.embedded import Servers
 from store import agents, tasks
 from store.database import Connection, Row, connect
-from tests.conftest import with_database
 
 ABILITIES = {
     "claude_code": ("code", "docs"),
@@ -453,15 +449,6 @@ class Queue(RuleBasedStateMachine):
                 task.end = task.end or end
                 assert end == task.end
             assert task.end is None or row["status"] in ENDED
-
-
-@pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    name = f"machine_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        yield with_database(servers.database_url, name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="module")

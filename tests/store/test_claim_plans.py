@@ -11,7 +11,6 @@ import pytest
 
 from store import tasks
 from store.database import Connection, Row, connect
-from tests.conftest import Servers, with_database
 
 PENDING, DONE = 20_000, 40_000
 MOST_ROWS = 12  # a handful for the task, its agent, session and memory
@@ -34,15 +33,11 @@ SELECT COALESCE(sum(seq_scan), 0)::int AS walks, COALESCE(sum(idx_tup_fetch), 0)
 
 
 @pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE claim_plans TEMPLATE "{template}"')
-        url = with_database(servers.database_url, "claim_plans")
-        with psycopg.connect(url, cursor_factory=psycopg.ClientCursor, autocommit=True) as conn:
-            conn.execute(FILL, {"pending": PENDING, "done": DONE})
-            conn.execute("VACUUM (ANALYZE) tasks")
-        yield url
-        admin.execute("DROP DATABASE claim_plans WITH (FORCE)")
+def url(url: str) -> str:
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor, autocommit=True) as conn:
+        conn.execute(FILL, {"pending": PENDING, "done": DONE})
+        conn.execute("VACUUM (ANALYZE) tasks")
+    return url
 
 
 @pytest.fixture

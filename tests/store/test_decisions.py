@@ -7,10 +7,8 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from ops.embedded import Servers
 from store import console, decisions
 from store.database import Connection, connect
-from tests.conftest import with_database
 
 MANY = 30_000
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)  # when the last one was made; each a minute before the next
@@ -42,15 +40,11 @@ SELECT COALESCE(sum(seq_scan), 0)::int AS walks, COALESCE(sum(idx_tup_fetch), 0)
 
 
 @pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE decision_plans TEMPLATE "{template}"')
-        url = with_database(servers.database_url, "decision_plans")
-        with psycopg.connect(url, cursor_factory=psycopg.ClientCursor, autocommit=True) as conn:
-            conn.execute(FILL, {"many": MANY, "at": NEW_YEAR})
-            conn.execute("VACUUM (ANALYZE) memories, tasks, artifacts, sessions")
-        yield url
-        admin.execute("DROP DATABASE decision_plans WITH (FORCE)")
+def url(url: str) -> str:
+    with psycopg.connect(url, cursor_factory=psycopg.ClientCursor, autocommit=True) as conn:
+        conn.execute(FILL, {"many": MANY, "at": NEW_YEAR})
+        conn.execute("VACUUM (ANALYZE) memories, tasks, artifacts, sessions")
+    return url
 
 
 @pytest.fixture

@@ -1,27 +1,23 @@
 """Search as people ask: plain questions, filters, the spans that matched, and queries that are none."""
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as rules
 from hypothesis import strategies as st
-from psycopg import sql
 
 from domain.errors import InvalidRequest
 from domain.memory import MemoryDraft
 from domain.session import Chunk, SessionDraft, Turn
 from domain.task import ArtifactDraft, TaskDraft
-from ops.embedded import Servers
 from store import artifacts, chunks, deliveries, memories, sessions, tasks
 from store.database import Connection, Row, connect
 from store.search import DEFAULT_KINDS, KINDS, search
-from tests.conftest import delivery, with_database
+from tests.conftest import delivery
 
 MORNING = datetime(2026, 3, 2, 7, 40, tzinfo=UTC)
 WALK = (
@@ -89,15 +85,11 @@ def fill(conn: Connection) -> None:
 
 
 @pytest.fixture(scope="module")
-def conn(servers: Servers, template: str) -> Iterator[Connection]:
+def conn(url: str) -> Iterator[Connection]:
     """Two talks; the tests of this file only read them."""
-    name = f"search_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        with connect(with_database(servers.database_url, name)) as connection:
-            fill(connection)
-            yield connection
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with connect(url) as connection:
+        fill(connection)
+        yield connection
 
 
 def texts(hits: list[Row]) -> list[str]:

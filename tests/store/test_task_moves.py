@@ -21,22 +21,11 @@ from domain.errors import (
     UnknownTask,
 )
 from domain.task import TASK_STATES
-from ops.embedded import Servers
 from store import tasks
 from store.database import Connection, Row, connect, our_errors
-from tests.conftest import with_database
 
 ME, OTHER = "control_agent_1", "control_agent_2"
 AGENT = "claude_code"
-
-
-@pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    name = f"moves_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        yield with_database(servers.database_url, name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="module")

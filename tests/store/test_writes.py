@@ -3,35 +3,23 @@
 import hashlib
 import socket
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from domain.delivery import Delivery
 from domain.errors import AIWebhookError, DatabaseUnavailable, InvalidRequest
 from domain.memory import MemoryDraft
 from domain.session import Chunk, SessionDraft, Turn
 from domain.task import ArtifactDraft, TaskDraft
-from ops.embedded import Servers
 from store import agents, artifacts, chunks, deliveries, memories, sessions, tasks
 from store.database import Connection, Row, borrowed, connect, open_pool, our_errors
-from tests.conftest import delivery, with_database
+from tests.conftest import delivery
 
 MORNING = datetime(2026, 3, 2, 7, 40, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def url(servers: Servers, template: str) -> Iterator[str]:
-    name = f"writes_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        yield with_database(servers.database_url, name)
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="module")

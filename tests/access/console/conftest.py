@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import redis
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
 from psycopg import sql
 
@@ -256,3 +257,10 @@ def add_memory(conn: Connection, session: str, seq: int, kind: str, title: str, 
     ).fetchone()
     assert row is not None
     return int(row["id"])
+
+
+@pytest.fixture
+def emptied(redis_client: "redis.Redis") -> Iterator["redis.Redis"]:
+    """The Redis of the module's web process, empty before the test and after it."""
+    yield redis_client
+    redis_client.flushall()

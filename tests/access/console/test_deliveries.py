@@ -1,7 +1,7 @@
 """Deliveries: listed and found, looked at safely, done again by admins; and what was refused at the door."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -12,20 +12,11 @@ from playwright.sync_api import expect
 from access.console.bodies import READ_BYTES, SHOWN_CHARS
 from access.console.deliveries import hint_of
 from domain.delivery import delivery_key
-from ops.embedded import Servers
 from store.database import Connection
 from tests.access.console.conftest import Looks, Visitor
 from tests.access.console.test_xss import CORPUS
 
 Come = Callable[..., Visitor]
-
-
-@pytest.fixture
-def emptied(servers: Servers) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(servers.redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()
 
 
 def add(

@@ -1,14 +1,11 @@
 """Sources: what a person needs to set a sender up, and the test by which they see that it works."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
-import redis
 from playwright.sync_api import expect
 
 from domain.settings import Settings
 from ingest.sources import SOURCES
-from ops.embedded import Servers
 from processors.__main__ import open_workshop
 from store import people
 from store.database import Connection
@@ -19,14 +16,6 @@ from tests.conftest import API_KEY, GENERIC_SECRET
 from tests.processors.workshop import work
 
 Come = Callable[..., Visitor]
-
-
-@pytest.fixture
-def emptied(servers: Servers) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(servers.redis_url) as client:
-        client.flushall()
-        yield client
-        client.flushall()
 
 
 def test_every_source_is_there_with_its_address_and_setting(screen: Looks, conn: Connection, address: str) -> None:
