@@ -345,12 +345,12 @@ class DeliveryQueue:
     def rescue(self) -> list[str]:
         """Enqueues again the batches that nobody will finish: their worker died or let go of them, their run failed
         and its pause is over, or RQ lost their job. Returns their ids."""
-        waiting = {job.decode() for job in cast("list[bytes]", self.client.lrange(self.queue.key, 0, -1))}
+        waiting = cast("list[bytes]", self.client.lrange(self.queue.key, 0, -1))
         rescued = []
-        for member in cast("set[bytes]", self.client.smembers(envelope.BATCHES)):
+        for member in cast("set[bytes]", self.client.smembers(envelope.BATCHES)).difference(waiting):
             try:
                 batch = member.decode()
-                if self.is_stranded(batch, waiting):
+                if self.is_stranded(batch):
                     self.enqueue_again(batch)
                     rescued.append(batch)
             except (redis.ConnectionError, redis.TimeoutError):
@@ -366,9 +366,8 @@ class DeliveryQueue:
             self.enqueue(pipe, batch)
             pipe.execute()
 
-    def is_stranded(self, batch: str, waiting: set[str]) -> bool:
-        if batch in waiting:
-            return False
+    def is_stranded(self, batch: str) -> bool:
+        """Whether nobody will finish a batch that is not in the queue."""
         name = envelope.meta_name(batch)
         meta = {k.decode(): v.decode() for k, v in cast("dict[bytes, bytes]", self.client.hgetall(name)).items()}
         if "retry_at" in meta:
