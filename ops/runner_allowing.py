@@ -16,7 +16,7 @@ from typing import Any
 
 from domain.errors import AIWebhookError, SettingsError
 from domain.settings import Settings, named
-from ops.runner_repository import QUIET, is_within
+from ops.runner_repository import QUIET, is_within, run_git
 
 MOST_SECONDS = 300.0
 GIT_SECONDS = 20
@@ -310,17 +310,6 @@ def check_repository(git: str, folder: Path, allowed: Allowed, environment: Mapp
 
 def ask_git(git: str, folder: Path, environment: Mapping[str, str], *words: str) -> str:
     try:
-        done = subprocess.run(
-            [git, *GIT_OPTIONS, *words],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=GIT_SECONDS,
-            check=True,
-        )
+        return run_git([git, *GIT_OPTIONS, *words], folder, environment, GIT_SECONDS)
     except subprocess.SubprocessError:
         raise CommandRefused("folder_not_allowed", "The command's folder is in no git repository.") from None
-    return done.stdout

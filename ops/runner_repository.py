@@ -98,15 +98,20 @@ def remove_worktree(repository: Path, path: Path, environment: Mapping[str, str]
 
 
 def git(folder: Path, line: Sequence[str], environment: Mapping[str, str]) -> str:
+    return run_git(["git", *QUIET, *line], folder, environment, GIT_SECONDS).strip()
+
+
+def run_git(line: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float) -> str:
+    """What git prints; raises SubprocessError when it fails or takes longer."""
     done = subprocess.run(
-        ["git", *QUIET, *line],  # noqa: S607
+        line,
         cwd=folder,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=GIT_SECONDS,
+        timeout=seconds,
         check=True,
     )
-    return done.stdout.strip()
+    return done.stdout
