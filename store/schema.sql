@@ -351,21 +351,20 @@ BEGIN
                         AND t.status = 'pending' AND t.waiting_for = 0 AND t.not_before IS NULL AND is_free(t.id)
                       ORDER BY t.priority DESC, t.created LIMIT wanted FOR UPDATE SKIP LOCKED);
     END IF;
-    FOREACH task_id IN ARRAY ids LOOP
-        claim_token := md5(seed || task_id)::uuid;
+    RETURN QUERY WITH taken AS (
         UPDATE tasks t SET status = 'claimed', agent_name = claim_task.agent_name, claimed_by = control_agent,
-               claimed_at = moment, updated = moment, lease_until = lease_end, claim_token = claim_task.claim_token,
-               last_token = claim_task.claim_token, slot = slots[array_position(ids, t.id)],
+               claimed_at = moment, updated = moment, lease_until = lease_end, claim_token = md5(seed || t.id)::uuid,
+               last_token = md5(seed || t.id)::uuid, slot = slots[array_position(ids, t.id)],
                progress = NULL, progress_note = NULL, progressed_at = NULL
-         WHERE t.id = task_id
-        RETURNING t.session_id, t.task_type, t.title, t.priority, t.input_data, t.lease_until, t.attempts + 1,
-                  (SELECT s.title FROM sessions s WHERE s.id = t.session_id),
-                  (SELECT m.quote FROM memories m WHERE m.id = t.memory)
-          INTO session_id, task_type, title, priority, input_data, lease_until, attempt, session_title, quote;
+         WHERE t.id = ANY (ids)
+        RETURNING t.id, t.session_id, t.task_type, t.title, t.priority, t.input_data, t.claim_token, t.lease_until,
+                  t.attempts + 1 AS attempt, (SELECT s.title FROM sessions s WHERE s.id = t.session_id) AS session_title,
+                  (SELECT m.quote FROM memories m WHERE m.id = t.memory) AS quote
+    ), told AS (
         INSERT INTO task_events (task_id, actor, from_status, to_status, attempts)
-        VALUES (claim_task.task_id, control_agent, 'pending', 'claimed', attempt - 1);
-        RETURN NEXT;
-    END LOOP;
+        SELECT id, control_agent, 'pending', 'claimed', attempt - 1 FROM taken
+    )
+    SELECT * FROM taken ORDER BY array_position(ids, id);
 END $$;
 
 CREATE FUNCTION public.complete_task(task_id text, claim_token uuid, output_data jsonb DEFAULT NULL::jsonb, artifacts text[] DEFAULT '{}'::text[]) RETURNS public.tasks
@@ -3714,8 +3713,6 @@ CREATE INDEX sessions_live ON public.sessions USING btree (last_activity) WHERE 
 CREATE INDEX task_events_by_task ON public.task_events USING btree (task_id, id);
 
 CREATE INDEX task_words_words ON public.task_words USING gin (words);
-
-CREATE INDEX tasks_asking ON public.tasks USING btree (created DESC, id DESC) WHERE (status = 'needs_input'::text);
 
 CREATE INDEX tasks_by_creation ON public.tasks USING btree (created DESC, id DESC);
 
