@@ -15,7 +15,7 @@ from ops.cli import app
 from store import bench
 from store.database import connect
 
-SMALL = Sizes(seconds=1, rounds=1, pending=60_000, shallow=1_000, deep=(5_000, 10_000))
+SMALL = Sizes(seconds=1, rounds=1, pending=60_000, shallow=1_000, deep=(5_000, 10_000), lasting=200)
 
 
 def test_claims_are_told_beside_what_was_measured_with_them(
@@ -37,7 +37,10 @@ def test_claims_are_told_beside_what_was_measured_with_them(
         "claims in batches of 50, 8 clients",
     ]
     assert "claim to completion, 8 clients, beside the public schema" in names
-    assert names[-1] == "claims, 8 clients, 5,000 pending and 10,000 done"
+    assert names[-2:] == [
+        "claims, 8 clients, 5,000 pending and 10,000 done",
+        "claims, 8 clients, after 1,600 without a pause",
+    ]
     for row in rows:
         assert row.keys() == {"name", "value", "unit", "reference", "ratio", "goal", "ok"}
         assert row["value"] > 0 and row["unit"] == "/s" and isinstance(row["ok"], bool)
