@@ -1017,8 +1017,8 @@ CREATE FUNCTION public.free_slots(wanted_agent text, places integer, most intege
     LANGUAGE plpgsql
     AS $$
 -- Places of the agent that nobody holds and no other claim is taking right now, at most `most`. A place is locked
--- by an advisory lock until the transaction ends, and only then looked at: a claim that has just committed is seen.
--- tasks_slots, a unique index, is the last word.
+-- by an advisory lock until the transaction ends, and only then looked at, in a statement that begins after it: a claim
+-- that has just committed is seen. tasks_slots, a unique index, is the last word.
 DECLARE
     place integer;
     found integer[] := '{}';
@@ -1030,11 +1030,10 @@ BEGIN
     END IF;
     FOR place IN SELECT g FROM generate_series(1, places) AS g
                   WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot = g) LOOP
-        IF pg_try_advisory_xact_lock(hashtext(wanted_agent), place)
-           AND NOT EXISTS (SELECT FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot = place) THEN
-            found := found || place;
-            EXIT WHEN cardinality(found) = most;
-        END IF;
+        CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext(wanted_agent), place);
+        CONTINUE WHEN EXISTS (SELECT FROM tasks t WHERE t.agent_name = wanted_agent AND t.slot = place);
+        found := found || place;
+        EXIT WHEN cardinality(found) = most;
     END LOOP;
     RETURN found;
 END $$;

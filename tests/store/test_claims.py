@@ -15,6 +15,7 @@ from store import agents, tasks
 from store.database import Connection, connect, our_errors
 
 ME, AGENT = "control_agent_1", "claude_code"
+HELD_UP = "SELECT FROM pg_stat_activity WHERE application_name = 'ai-webhook late' AND wait_event_type = 'Lock'"
 
 
 def add(conn: Connection, task_id: str, **columns: Any) -> None:
@@ -371,11 +372,44 @@ def test_a_task_that_comes_while_a_claim_begins_is_told_to_who_got_it(
     with conn.transaction():
         conn.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")  # the first that claim_task() looks at
         claiming.start()
-        waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'ai-webhook late' AND wait_event_type = 'Lock'"
-        deadline = time.monotonic() + 20
-        while not conn.execute(waiting).rowcount:
-            assert time.monotonic() < deadline, "the claim does not wait"
-            conn.execute("SELECT pg_stat_clear_snapshot()")
+        wait_until_held_up(conn)
         add(conn, "new")
     claiming.join()
     assert given == ["new"]
+
+
+def wait_until_held_up(conn: Connection) -> None:
+    """Until the connection `late` waits for a lock."""
+    deadline = time.monotonic() + 20
+    while not conn.execute(HELD_UP).rowcount:
+        assert time.monotonic() < deadline, "the claim does not wait"
+        conn.execute("SELECT pg_stat_clear_snapshot()")
+
+
+def test_a_place_that_is_taken_while_a_claim_looks_at_it_is_passed_over(conn: Connection, database_url: str) -> None:
+    """It is held up after it saw the place free and before it locks it, by a function found before PostgreSQL's."""
+    conn.execute("UPDATE agents SET max_concurrent = 2 WHERE name = %s", [AGENT])
+    for task_id in ("a", "b"):
+        add(conn, task_id)
+    conn.execute("CREATE SCHEMA held_up")
+    conn.execute(
+        "CREATE FUNCTION held_up.hashtext(text) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN"
+        " PERFORM pg_advisory_lock_shared(1); PERFORM pg_advisory_unlock_shared(1);"
+        " RETURN pg_catalog.hashtext($1); END $$"
+    )
+    given: list[str] = []
+
+    def claim() -> None:
+        with connect(database_url, "late") as late:
+            late.execute("SET search_path TO held_up, pg_catalog, public")
+            given.extend(take(late))
+
+    claiming = threading.Thread(target=claim)
+    with conn.transaction():
+        assert take(conn) == ["a"]
+        conn.execute("SELECT pg_advisory_lock(1)")
+        claiming.start()
+        wait_until_held_up(conn)
+    conn.execute("SELECT pg_advisory_unlock(1)")
+    claiming.join()
+    assert given == ["b"]
