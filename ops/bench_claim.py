@@ -73,14 +73,16 @@ class Bench:
             raise AIWebhookError(f"pgbench ended with exit code {done.returncode} and no rate.")
         return float(found[1])
 
-    def in_turn(self, *contenders: tuple[str, Callable[[Connection], None]], clients: int) -> list[float]:
+    def in_turn(
+        self, *contenders: tuple[str, Callable[[Connection], None]], clients: int, times: int | None = None
+    ) -> list[float]:
         """The median rate of each script, each prepared before each of its rounds, measured one after the other."""
         rates: list[list[float]] = [[] for _ in contenders]
         for _ in range(self.sizes.rounds):
             for found, (script, prepare) in zip(rates, contenders, strict=True):
                 with connect(self.url, "bench") as conn:
                     prepare(conn)
-                found.append(self.rate(script, clients))
+                found.append(self.rate(script, clients, times=times))
         return [statistics.median(found) for found in rates]
 
 
@@ -121,7 +123,11 @@ def against_inserts(here: Bench, clients: int, goal: float) -> Row:
 
 
 def batches(here: Bench) -> Row:
-    (rate,) = here.in_turn((bench.CLAIM_FIFTY, lambda conn: bench.refill(conn, here.sizes.pending)), clients=8)
+    """Counted and not timed: however fast the machine, the queue does not run dry."""
+    times = here.sizes.pending * 4 // 5 // (8 * BATCH)
+    (rate,) = here.in_turn(
+        (bench.CLAIM_FIFTY, lambda conn: bench.refill(conn, here.sizes.pending)), clients=8, times=times
+    )
     return row(f"claims in batches of {BATCH}, 8 clients", BATCH * rate, "/s", goal=BATCH_GOAL, meets=operator.ge)
 
 

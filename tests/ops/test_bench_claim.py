@@ -15,7 +15,7 @@ from ops.cli import app
 from store import bench
 from store.database import connect
 
-SMALL = Sizes(seconds=1, rounds=1, pending=60_000, shallow=1_000, deep=(5_000, 10_000), lasting=200)
+SMALL = Sizes(seconds=1, rounds=1, pending=30_000, shallow=1_000, deep=(5_000, 10_000), lasting=200)
 
 
 def test_claims_are_told_beside_what_was_measured_with_them(
