@@ -36,7 +36,7 @@ def pytest_xdist_auto_num_workers() -> int:
     """One process where a server is given, as they would empty it for each other; else one a core, with its own, and
     one more: for a fifth of the time they wait for something to happen."""
     given = "TEST_REDIS_URL" in os.environ or "TEST_DATABASE_URL" in os.environ
-    return 1 if given else len(os.sched_getaffinity(0)) + 1
+    return 1 if given else (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
