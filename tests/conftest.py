@@ -7,6 +7,7 @@ Redis. The cast: Alice talks to an assistant, Bob reviews, Charlie must not get 
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,11 +33,9 @@ TOKEN = "bobs-token"
 GENERIC_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One process where a server is given, as they would empty it for each other; else one a core, with its own, and
-    one more: for a fifth of the time they wait for something to happen."""
-    given = "TEST_REDIS_URL" in os.environ or "TEST_DATABASE_URL" in os.environ
-    return 1 if given else (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One process where a server is given, as they would empty it for each other; else one a core, with its own."""
+    return 1 if "TEST_REDIS_URL" in os.environ or "TEST_DATABASE_URL" in os.environ else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -131,6 +130,17 @@ def url(servers: Servers, template: str) -> Iterator[str]:
 def conn(database_url: str) -> Iterator[Connection]:
     with connect(database_url, "test") as connection:
         yield connection
+
+
+def wait_for_waiter(conn: Connection) -> None:
+    """Until some connection to this database waits for a lock of another."""
+    query = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        " AND wait_event_type = 'Lock'"
+    )
+    deadline = time.monotonic() + 20
+    while not conn.execute(query).rowcount:
+        assert time.monotonic() < deadline, "nobody waits"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import subprocess
 import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from processors import jobs
 from processors.jobs import Workshop, process_batch, sweep
 from store import deliveries, extraction, forgetting, repeats, tasks
 from store.database import Connection, connect
-from tests.conftest import delivery
+from tests.conftest import delivery, wait_for_waiter
 from tests.processors.workshop import accept, command, states, talk, work
 
 COUNTERS = {
@@ -287,14 +286,6 @@ def test_a_job_that_is_under_way_does_not_bring_it_back(
     assert conn.execute("SELECT count(*) AS n FROM sessions").fetchone() == {"n": 0}
     assert states(conn) == {}
     assert "zebrafinch" not in dump(database_url)
-
-
-def wait_for_waiter(conn: Connection) -> None:
-    """Until some connection waits for a lock of another."""
-    query = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    deadline = time.monotonic() + 30
-    while not conn.execute(query).rowcount:
-        assert time.monotonic() < deadline, "nobody waits"
 
 
 def test_an_answer_of_a_language_model_that_comes_late_is_not_kept(conn: Connection) -> None:

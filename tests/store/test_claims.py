@@ -1,7 +1,6 @@
 """What makes the queue safe: history, places, dependencies, acceptance, agents that come and go, waking."""
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any, LiteralString
 from uuid import UUID
@@ -13,9 +12,9 @@ from psycopg.types.json import Jsonb
 from domain.errors import AgentAtCapacity, InvalidMove, InvalidRequest, NotAccepted, UnknownAgent
 from store import agents, tasks
 from store.database import Connection, connect, our_errors
+from tests.conftest import wait_for_waiter
 
 ME, AGENT = "control_agent_1", "claude_code"
-HELD_UP = "SELECT FROM pg_stat_activity WHERE application_name = 'ai-webhook late' AND wait_event_type = 'Lock'"
 
 
 def add(conn: Connection, task_id: str, **columns: Any) -> None:
@@ -363,27 +362,19 @@ def test_a_task_that_comes_while_a_claim_begins_is_told_to_who_got_it(
     given: list[str] = []
 
     def claim() -> None:
-        with connect(database_url, "late") as late:
+        with connect(database_url) as late:
             one = {"agent_name": AGENT, "control_agent": ME, "lease_seconds": 300, "max_tasks": 1, "fair": False}
             rows = tasks.claim_many(late, [one])[0] if together else tasks.claim(late, AGENT, ME)
             given.extend(row["task_id"] for row in rows)
 
     claiming = threading.Thread(target=claim)
-    with conn.transaction():
+    with connect(database_url) as other, conn.transaction():
         conn.execute("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE")  # the first that claim_task() looks at
         claiming.start()
-        wait_until_held_up(conn)
+        wait_for_waiter(other)
         add(conn, "new")
     claiming.join()
     assert given == ["new"]
-
-
-def wait_until_held_up(conn: Connection) -> None:
-    """Until the connection `late` waits for a lock."""
-    deadline = time.monotonic() + 20
-    while not conn.execute(HELD_UP).rowcount:
-        assert time.monotonic() < deadline, "the claim does not wait"
-        conn.execute("SELECT pg_stat_clear_snapshot()")
 
 
 def test_a_place_that_is_taken_while_a_claim_looks_at_it_is_passed_over(conn: Connection, database_url: str) -> None:
@@ -400,16 +391,16 @@ def test_a_place_that_is_taken_while_a_claim_looks_at_it_is_passed_over(conn: Co
     given: list[str] = []
 
     def claim() -> None:
-        with connect(database_url, "late") as late:
+        with connect(database_url) as late:
             late.execute("SET search_path TO held_up, pg_catalog, public")
             given.extend(take(late))
 
     claiming = threading.Thread(target=claim)
-    with conn.transaction():
+    with connect(database_url) as other, conn.transaction():
         assert take(conn) == ["a"]
         conn.execute("SELECT pg_advisory_lock(1)")
         claiming.start()
-        wait_until_held_up(conn)
+        wait_for_waiter(other)
     conn.execute("SELECT pg_advisory_unlock(1)")
     claiming.join()
     assert given == ["b"]
