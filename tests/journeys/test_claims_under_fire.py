@@ -15,6 +15,8 @@ import pytest
 from store.database import Connection
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.xdist_group("runner")  # beside so many agents a runner is not answered in time when it starts
+
 AGENTS, TASKS, KILLS = 32, 10_000, 30
 
 
